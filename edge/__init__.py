@@ -1,0 +1,1 @@
+"""Public lists as content-addressed objects, where the shopper is."""

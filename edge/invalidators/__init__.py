@@ -1,0 +1,1 @@
+"""How a cache is told that something changed."""

@@ -1,0 +1,1 @@
+"""Where edge objects are kept."""

@@ -1,0 +1,1 @@
+"""Proof: temporal splits, full-catalogue metrics, tuned baselines, and the report."""

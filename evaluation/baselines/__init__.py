@@ -1,0 +1,1 @@
+"""Tuned baselines that a release has to beat."""

@@ -1,0 +1,1 @@
+"""Words, errors, settings, stores, streams, releases and telemetry that every room shares."""

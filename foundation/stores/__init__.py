@@ -1,0 +1,1 @@
+"""Where precomputed lists live between the offline and the online program."""

@@ -1,0 +1,1 @@
+"""How events travel from the API to user state and to the next training."""

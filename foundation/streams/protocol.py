@@ -1,0 +1,42 @@
+"""One small protocol for every event stream; its laws are in ``foundation.testing.stream_laws``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from foundation.types import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of one event: its position in the stream, and whether it was there already."""
+
+    position: int  # of the event itself or, for a duplicate, of the first one
+    duplicate: bool
+
+
+class EventStream(Protocol):
+    """A durable, ordered log of events, idempotent by ``event_id``. Positions start at 1 and only grow.
+
+    Every method raises ``StreamUnavailable`` when the stream cannot answer before its deadline.
+    """
+
+    def append(self, events: Sequence[Event]) -> list[Appended]:
+        """Make events durable, all or none; returns only once a crash cannot lose them."""
+
+    def read(self, after: int, limit: int) -> list[tuple[int, Event]]:
+        """Up to ``limit`` events with a position above ``after``, in order."""
+
+    def end(self) -> int:
+        """The position of the newest event; 0 when empty."""
+
+    def of_user(self, user_id: str, limit: int) -> list[tuple[int, Event]]:
+        """The newest ``limit`` events of a user, oldest first."""
+
+    def of_session(self, session_id: str, limit: int) -> list[tuple[int, Event]]:
+        """The newest ``limit`` events of a session, oldest first."""
+
+    def close(self) -> None:
+        """Release what the stream holds; idempotent."""

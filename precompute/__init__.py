@@ -1,0 +1,1 @@
+"""The offline program: import, lists, training, evaluation, releases, publishing, and the CLI."""

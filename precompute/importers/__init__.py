@@ -1,0 +1,1 @@
+"""How a shop's files become a dataset: the input contract and the named adapters."""

@@ -1,0 +1,1 @@
+"""The public lists: trending, popular, similar, bought together."""

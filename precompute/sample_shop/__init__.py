@@ -1,0 +1,1 @@
+"""A made shop whose truth is known."""

@@ -1,0 +1,1 @@
+"""The ranking model: definition, training view, export."""

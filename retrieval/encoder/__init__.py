@@ -1,0 +1,1 @@
+"""The item and user towers that put users and items into one space."""
