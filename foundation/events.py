@@ -73,15 +73,18 @@ class Histories:
         indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
         return cls(indptr, events.item[order], events.type[order], events.time[order])
 
-    def last(self, users: Int32s, length: int) -> tuple[Int32s, Int8s, Int64s]:
-        """The newest ``length`` entries of each user, right-aligned (B, length); -1/0/0 padded."""
-        stop = self.indptr[users + 1]  # (B,)
-        at = stop[:, None] - np.arange(length, 0, -1)  # (B, L)
+    def last(self, users: Int32s, length: int, stop: Int64s | None = None) -> tuple[Int32s, Int8s, Int64s]:
+        """The newest ``length`` entries of each user, right-aligned (B, length); -1/0/0 padded.
+
+        ``stop`` (B,) ends each history before that entry instead of after the user's last one.
+        """
+        end = self.indptr[users + 1] if stop is None else stop  # (B,)
+        at = end[:, None] - np.arange(length, 0, -1)  # (B, L)
         known = at >= self.indptr[users][:, None]
-        at = np.where(known, at, 0)
         if not len(self.item):
-            shape = at.shape
-            return np.full(shape, -1, np.int32), np.zeros(shape, np.int8), np.zeros(shape, np.int64)
+            known[:] = False
+            return np.full(at.shape, -1, np.int32), np.zeros(at.shape, np.int8), np.zeros(at.shape, np.int64)
+        at = np.where(known, at, 0)
         return (
             np.where(known, self.item[at], np.int32(-1)),
             np.where(known, self.type[at], np.int8(0)),

@@ -8,7 +8,7 @@ milliseconds since the Unix epoch, UTC.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
 from typing import TypeAlias
 
@@ -81,6 +81,18 @@ class QueryBatch:
 
     def __len__(self) -> int:
         return int(self.items.shape[0])
+
+    def with_context(self) -> QueryBatch:
+        """The batch in which looking at the page's item is each user's newest event: (B, L + 1) histories."""
+        here = self.context_item >= 0  # (B,)
+        items, types, times = (
+            np.where(here[:, None], np.pad(a, ((0, 0), (0, 1))), np.pad(a, ((0, 0), (1, 0)), constant_values=fill))
+            for a, fill in ((self.items, NO_ROW), (self.types, 0), (self.times, 0))
+        )
+        items[here, -1] = self.context_item[here]
+        types[here, -1] = EventType.VIEW
+        times[here, -1] = self.now[here]
+        return replace(self, items=items, types=types, times=times)
 
     def mask_of(self, row: int) -> Bools | None:
         """The eligibility mask of one query; None when every item is allowed."""

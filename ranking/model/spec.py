@@ -1,0 +1,13 @@
+"""What a stored ranker says of itself; free of torch, so that serving can read it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class RankerSpec(msgspec.Struct, frozen=True):
+    """``ranker.json``: the columns the network was trained on, in order."""
+
+    features: tuple[str, ...]
+    score_names: tuple[str, ...]
+    opset: int
