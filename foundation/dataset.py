@@ -2,7 +2,8 @@
 
 A dataset folder holds ``items.parquet`` (row order), ``users.parquet`` (``user_id`` in row order),
 ``events.parquet`` (the columns of ``Events``, sorted by time) and ``dataset.json`` (regions, counts,
-sha256 fingerprint of the three files). Written once, next to ``rejects.parquet`` of its import.
+sha256 fingerprint of the three files). Written once, next to ``rejects.parquet`` and ``import.json`` of its
+import.
 """
 
 from __future__ import annotations
@@ -56,10 +57,18 @@ class Dataset:
         """Read a dataset folder.
 
         Raises:
-            ImportRefused: there is no dataset in ``folder``.
+            ImportRefused: there is no dataset in ``folder``, or it is damaged.
         """
         if not (folder / META).exists():
             raise ImportRefused(f"{folder} holds no imported shop; run: endcap import <folder>")
+        try:
+            return cls._read(folder)
+        except (msgspec.DecodeError, pl.exceptions.PolarsError, OSError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise ImportRefused(f"the dataset in {folder} is damaged ({reason}); import the shop again") from error
+
+    @classmethod
+    def _read(cls, folder: Path) -> Dataset:
         meta = msgspec.json.decode((folder / META).read_bytes(), type=DatasetMeta)
         table = pl.read_parquet(folder / EVENTS)
         events = Events(

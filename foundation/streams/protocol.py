@@ -24,7 +24,14 @@ class EventStream(Protocol):
     """
 
     def append(self, events: Sequence[Event]) -> list[Appended]:
-        """Make events durable, all or none; returns only once a crash cannot lose them."""
+        """Make events durable, all or none; returns only once a crash cannot lose them.
+
+        One answer an event, in order. An ``event_id`` seen before, in the past or in this call, is
+        a duplicate whatever else it carries: the first one stays as it is.
+
+        Raises:
+            InvalidInput: an event cannot be stored (no id, text that is not Unicode); none is.
+        """
 
     def read(self, after: int, limit: int) -> list[tuple[int, Event]]:
         """Up to ``limit`` events with a position above ``after``, in order."""
