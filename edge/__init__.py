@@ -1,1 +1,1 @@
-"""Public lists as content-addressed objects, where the shopper is."""
+"""Everything that is not personal, as content-addressed objects close to the customer."""

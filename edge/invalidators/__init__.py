@@ -1,1 +1,1 @@
-"""How a cache is told that something changed."""
+"""What makes caches in front of a store look again."""

@@ -1,1 +1,1 @@
-"""Where edge objects are kept."""
+"""Where edge objects live."""
