@@ -14,9 +14,12 @@ class VectorIndex(Protocol):
     def search(self, queries: Floats, k: int) -> tuple[Int32s, Floats]:
         """(B, D) queries to (B, k) rows, best first, and their inner products.
 
-        Where fewer than k are found, rows are NO_ROW and scores -inf at the end. Safe to call from
-        several threads.
+        Where fewer than k are found, rows are NO_ROW and scores -inf at the end; only an index of
+        fewer than k vectors finds fewer. Safe to call from several threads.
+
+        Raises:
+            InvalidInput: another dimension, a number that is not finite, or a negative k.
         """
 
     def save(self, folder: Path) -> None:
-        """Write the index into an existing folder."""
+        """Write the index into an existing folder, for ``retrieval.index.load_index``."""
