@@ -31,19 +31,33 @@ class TrainedRanker:
     epochs: int
 
 
-def train_ranker(examples: Examples, config: RankerConfig, progress: Progress | None = None) -> TrainedRanker:
-    """Learn from ``examples``; the same input and seed give the same network on one machine."""
+def train_ranker(
+    examples: Examples,
+    config: RankerConfig,
+    progress: Progress | None = None,
+    *,
+    warm: RankingNetwork | None = None,
+) -> TrainedRanker:
+    """Learn from ``examples``; the same input and seed give the same network on one machine.
+
+    ``warm`` starts from an earlier network, its standardisation included, and takes
+    ``config.warm_epochs`` passes at most.
+    """
     torch.manual_seed(config.seed)
     order = np.random.default_rng(config.seed).permutation(len(examples))
     held = order[: max(1, int(len(order) * _HELD_OUT))]
     kept = order[len(held) :] if len(order) > 1 else order
     learn, check = examples.take(kept), examples.take(held)
+    epochs = config.epochs if warm is None else config.warm_epochs
     network = RankingNetwork(examples.features.shape[2], config)
-    network.standardise_by(torch.from_numpy(learn.features[learn.mask]))
+    if warm is None:
+        network.standardise_by(torch.from_numpy(learn.features[learn.mask]))
+    else:
+        network.load_state_dict(warm.state_dict())
     best, best_ndcg, waited, epoch = copy.deepcopy(network.state_dict()), -1.0, 0, 0
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    for epoch in range(1, config.epochs + 1):
-        rate = 0.5 * config.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / config.epochs))
+    for epoch in range(1, epochs + 1):
+        rate = 0.5 * config.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / epochs))
         for group in optimiser.param_groups:
             group["lr"] = rate
         _one_pass(network, optimiser, learn, config, np.random.default_rng((config.seed, epoch)))
@@ -53,7 +67,7 @@ def train_ranker(examples: Examples, config: RankerConfig, progress: Progress | 
         else:
             waited += 1
         if progress:
-            progress(epoch / config.epochs, f"epoch {epoch}, NDCG@10 of held-out queries {ndcg:.4f}")
+            progress(epoch / epochs, f"epoch {epoch}, NDCG@10 of held-out queries {ndcg:.4f}")
         if waited >= config.patience:
             break
     network.load_state_dict(best)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,10 +69,24 @@ def fit_channels(
     """
     if len(events) and int(events.time[-1]) >= cut:
         raise ValueError(f"an event at {int(events.time[-1])} is not before the cut {cut}")
-    trained = train_encoder(catalogue, events, n_users, encoder, warm=warm, progress=progress)
-    pairs = covisitation(
+    # The encoder keeps one core busy; the closed-form channels fit beside it, outside the interpreter lock.
+    with ThreadPoolExecutor(2) as beside:
+        pairs = beside.submit(_covisitation, events, len(catalogue), cut, settings)
+        linear = beside.submit(_item_linear, events, n_users, len(catalogue), cut, settings)
+        trained = train_encoder(catalogue, events, n_users, encoder, warm=warm, progress=progress)
+    return FittedChannels(
+        trained,
+        trained.embed_items(catalogue),
+        pairs.result(),
+        linear.result(),
+        popular_rows(catalogue, events, cut, settings.popular_half_life, settings.popular),
+    )
+
+
+def _covisitation(events: Events, n_items: int, cut: int, settings: ChannelSettings) -> Neighbours:
+    return covisitation(
         events,
-        len(catalogue),
+        n_items,
         now_ms=cut,
         half_life_ms=settings.covisitation_half_life * DAY_MS,
         window=settings.covisitation_window,
@@ -79,13 +94,6 @@ def fit_channels(
         directed=True,
         top=settings.neighbours,
         alpha=0.25,
-    )
-    return FittedChannels(
-        trained,
-        trained.embed_items(catalogue),
-        pairs,
-        _item_linear(events, n_users, len(catalogue), cut, settings),
-        popular_rows(catalogue, events, cut, settings.popular_half_life, settings.popular),
     )
 
 

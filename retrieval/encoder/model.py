@@ -16,7 +16,19 @@ from retrieval.encoder.config import EncoderConfig
 from retrieval.encoder.features import GAP_BUCKETS, PRICE_FEATURES, ItemVocabulary
 
 _FIRST_SCALE = 20.0  # 1 / temperature at the start of training
+_NORM_EPS = 1e-6
 _MAX_SCALE = 60.0  # above it a few confident pairs take the whole gradient
+
+
+class RootMeanSquareNorm(nn.RMSNorm):
+    """RMSNorm, spelt out while it is traced: the ONNX exporter has no operator for it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, D) to (…, D)."""
+        if not torch.onnx.is_in_onnx_export():
+            return super().forward(x)
+        mean_square = x.square().mean(dim=-1, keepdim=True)
+        return x * torch.rsqrt(mean_square + _NORM_EPS) * self.weight
 
 
 class GatedUnit(nn.Module):
@@ -46,7 +58,7 @@ class ItemTower(nn.Module):
         self.brand = nn.Embedding(len(vocabulary.brands) + 1, dim, padding_idx=0)
         self.word = nn.Embedding(vocabulary.title_buckets, dim, padding_idx=0)
         self.price = nn.Linear(PRICE_FEATURES, dim)
-        self.norm = nn.RMSNorm(dim, eps=1e-6)
+        self.norm = RootMeanSquareNorm(dim, eps=_NORM_EPS)
         self.mix = GatedUnit(dim, dim)
         for table in (self.id, self.category, self.brand, self.word):
             nn.init.normal_(table.weight, std=1 / math.sqrt(dim))
@@ -71,8 +83,8 @@ class Block(nn.Module):
         super().__init__()
         dim = config.dim
         self.heads = config.heads
-        self.norm_attention = nn.RMSNorm(dim, eps=1e-6)
-        self.norm_feed = nn.RMSNorm(dim, eps=1e-6)
+        self.norm_attention = RootMeanSquareNorm(dim, eps=_NORM_EPS)
+        self.norm_feed = RootMeanSquareNorm(dim, eps=_NORM_EPS)
         self.query = nn.Linear(dim, dim, bias=False)
         self.key_value = nn.Linear(dim, 2 * dim, bias=False)
         self.project = nn.Linear(dim, dim, bias=False)
@@ -129,7 +141,7 @@ class UserTower(nn.Module):
         self.gap = nn.Embedding(GAP_BUCKETS, dim)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
-        self.norm = nn.RMSNorm(dim, eps=1e-6)
+        self.norm = RootMeanSquareNorm(dim, eps=_NORM_EPS)
         self.output = nn.Linear(dim, dim)
         for table in (self.event_type, self.gap):
             nn.init.normal_(table.weight, std=1 / math.sqrt(dim))
