@@ -81,8 +81,8 @@ def fit_retrieval(
     fitted = fit_channels(
         data.catalogue, known, len(data.user_ids), cut, encoder, channels, warm=warm, progress=stage.progress
     )
-    write_retriever(fitted, folder, channels)
-    retriever = load_retriever(folder, data.catalogue, retrieval)
+    write_retriever(fitted, folder, channels, retrieval)
+    retriever = load_retriever(folder, data.catalogue)
     table = ItemTable.of(data.catalogue, known, cut)
     return FittedRetrieval(folder, cut, fitted.encoder, retriever, table, fitted.item_embeddings)
 

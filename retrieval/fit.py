@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from foundation.catalogue import Catalogue
@@ -20,6 +21,7 @@ from retrieval.encoder.config import EncoderConfig
 from retrieval.encoder.encoder import Encoder
 from retrieval.encoder.train import train_encoder
 from retrieval.index.registry import IndexSpec, build_index
+from retrieval.retriever import RetrievalSettings
 
 DAY_MS = 86_400_000
 Progress = Callable[[float, str], None]
@@ -127,7 +129,9 @@ def popular_rows(catalogue: Catalogue, events: Events, cut: int, half_life_days:
     return np.where(np.take_along_axis(mass, order, axis=1) > 0, order, NO_ROW).astype(np.int32)
 
 
-def write_retriever(fitted: FittedChannels, folder: Path, settings: ChannelSettings) -> None:
+def write_retriever(
+    fitted: FittedChannels, folder: Path, settings: ChannelSettings, serving: RetrievalSettings
+) -> None:
     """Write the channels into a release folder: ``encoder/``, ``index/``, ``channels/``, ``item_embeddings.npy``."""
     for name in ("encoder", "index", "channels"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -138,3 +142,4 @@ def write_retriever(fitted: FittedChannels, folder: Path, settings: ChannelSetti
     if fitted.item_linear is not None:
         write_neighbours(folder / "channels", "item_linear", fitted.item_linear)
     np.save(folder / "channels" / "popular.npy", fitted.popular)
+    (folder / "channels" / "settings.json").write_bytes(msgspec.json.encode(serving))

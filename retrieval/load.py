@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from foundation.catalogue import Catalogue
@@ -15,9 +16,7 @@ from retrieval.item_to_item import HistoryScorer
 from retrieval.retriever import Channels, MultiChannelRetriever, RetrievalSettings
 
 
-def load_retriever(
-    folder: Path, catalogue: Catalogue, settings: RetrievalSettings | None = None
-) -> MultiChannelRetriever:
+def load_retriever(folder: Path, catalogue: Catalogue) -> MultiChannelRetriever:
     """Load what ``retrieval.fit.write_retriever`` wrote.
 
     Raises:
@@ -35,4 +34,5 @@ def load_retriever(
         item_linear=HistoryScorer(read_neighbours(home, "item_linear")) if linear else None,
         popular=np.load(home / "popular.npy"),
     )
-    return MultiChannelRetriever(UserTower.load(folder / "encoder"), channels, settings or RetrievalSettings())
+    settings = msgspec.json.decode((home / "settings.json").read_bytes(), type=RetrievalSettings)
+    return MultiChannelRetriever(UserTower.load(folder / "encoder"), channels, settings)

@@ -9,7 +9,7 @@ import numpy as np
 
 from foundation.settings import setting
 from foundation.types import NO_ROW, Candidates, Channel, Floats, Int32s, QueryBatch
-from retrieval.filters import masked_search
+from retrieval.filters import GatheredRows, masked_search
 from retrieval.index.protocol import VectorIndex
 from retrieval.item_to_item import HistoryScorer, history_weights
 from retrieval.merge import Proposal, keep_eligible, merge
@@ -28,7 +28,10 @@ UserTower = Callable[[Floats, QueryBatch], Floats]
 
 @dataclass(frozen=True, slots=True)
 class RetrievalSettings:
-    """How many candidates each channel proposes. Group ``retrieval``."""
+    """How many candidates each channel proposes. Group ``retrieval``.
+
+    A release keeps the values that its ranker was taught with, and serves with them.
+    """
 
     history: int = setting(200, unit="events", help="newest events of a user that a request looks at")
     recent: int = setting(50, unit="events", help="newest events that the item-to-item channels look at")
@@ -57,6 +60,7 @@ class MultiChannelRetriever:
         self._tower = tower
         self._channels = channels
         self._settings = settings
+        self._gathered = GatheredRows(channels.item_embeddings)
 
     def __call__(self, batch: QueryBatch) -> Candidates:
         """The union of all channels' proposals that each query's mask allows, scored by every channel."""
@@ -69,7 +73,9 @@ class MultiChannelRetriever:
             batch.types, batch.times, batch.now, position_decay=1.0, half_life_ms=_HALF_LIFE_MS
         )  # (B, L)
         eligible = batch.eligible or (None,) * len(batch)
-        near, _ = masked_search(channels.index, channels.item_embeddings, user, eligible, settings.embedding)
+        near, _ = masked_search(
+            channels.index, channels.item_embeddings, user, eligible, settings.embedding, self._gathered
+        )
         seen_next, _, because = channels.covisitation.top(recent, fresh, settings.covisitation)
         proposals = [
             Proposal(Channel.COVISITATION, keep_eligible(seen_next, eligible), because),

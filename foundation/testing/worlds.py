@@ -10,8 +10,8 @@ Facts that tests may lean on (``W`` is ``tiny_world()``; rows are the constants 
 * ``KETTLE`` is in two baskets, both with ``TEA``: Bob's has a session, Cat's events have none
   (session -1) and are ten minutes apart.
 * ``MUG_RED`` is viewed directly before ``MUG_BLUE`` by three users (Ann, Cat, Eve); nobody buys either.
-* ``KITE`` has six views by three users, all on the last day, and is sold out: it is the trend of every window.
-  ``COFFEE`` has one view, on the last day: one click is no trend.
+* ``KITE`` has six views by three users, all on the last day, and is sold out: it is that day's trend.
+  ``COFFEE`` has one view, on the last day too: one click is no trend.
 * ``MUG_GREEN`` was created on the last day and has no event; its category is that of the other mugs.
 * Ann buys ``TEA`` twice, five days apart. Fay is new: two views, the last day, no region.
 * Dan and Eve are in ``south``; Ann, Bob and Cat in ``north``. ``KITE`` is seen in ``south`` four

@@ -1,0 +1,194 @@
+"""The fallback ladder: personalised, the user's precomputed list, trending, popular.
+
+Each rung has a deadline and may fail; then the next one answers, and the answer says so. The lower
+rungs also fill what a higher one leaves short. The last rung is an array in memory, so that while a
+release is loaded there is always an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from api.live import trending_key
+from api.recommender import Job, Personal, Recommender
+from api.selection import Place, Selection
+from api.settings import ApiSettings
+from foundation.errors import Overloaded
+from foundation.stores.protocol import Store
+from foundation.telemetry import Telemetry
+from foundation.types import NO_ROW
+from foundation.user_state import USER_LIST, unpack_list
+from ranking.batcher import Batcher
+
+T = TypeVar("T")
+Rung = Literal["personalised", "user_list", "trending", "popular"]
+log = logging.getLogger("endcap.api")
+_READERS = 4  # threads that read user lists; more reads than that wait, and give up at their deadline
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the ladder came to."""
+
+    places: list[Place]
+    next_cursor: str | None
+    served_from: Rung
+    degraded: bool = False
+    notes: list[str] = field(default_factory=list)  # what failed, as warning codes
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Ladder:
+    """Answers any job. Lives on one event loop."""
+
+    def __init__(
+        self,
+        recommender: Recommender,
+        store: Store,
+        settings: ApiSettings,
+        telemetry: Telemetry,
+        *,
+        worker: Executor | None = None,
+        readers: Executor | None = None,
+    ) -> None:
+        """Prepare; threads start with the first request.
+
+        Args:
+            recommender: the first rung.
+            store: with the users' lists.
+            settings: deadlines and sizes.
+            telemetry: told of every rung that is passed over.
+            worker: where batches run; None makes a thread.
+            readers: where user lists are read; None makes threads.
+        """
+        self._batcher: Batcher[Job, Personal] = Batcher(
+            recommender.run,
+            max_batch=settings.max_batch,
+            max_queue=settings.max_queue,
+            executor=worker,
+            observer=telemetry,
+        )
+        self._store = store
+        self._settings = settings
+        self._telemetry = telemetry
+        self._own = None if readers else ThreadPoolExecutor(_READERS, "user-list")
+        self._readers: Executor | None = readers or self._own
+        self._reading = 0
+
+    async def answer(self, job: Job) -> Outcome:
+        """The list of a request; never fails for want of a dependency."""
+        outcome = Outcome([], None, "popular")
+        came_from: Rung | None = None
+        selection = Selection(job.release, job.limits)
+        if job.user_id is not None or job.session is not None or len(job.items):
+            personal = await self._guard("personalised", outcome, lambda: self._personal(job))
+            if personal is not None:
+                selection = personal.selection
+                outcome.notes += personal.notes
+                outcome.degraded = outcome.degraded or bool(personal.notes)
+                outcome.seconds = personal.seconds
+                came_from = "personalised" if len(selection) else None
+        if not selection.full and job.user_id is not None:
+            listed = await self._guard("user_list", outcome, lambda: self._user_list(job))
+            if listed is not None:
+                selection.take(*unpack_list(listed), "your_list")
+                came_from = came_from or ("user_list" if len(selection) else None)
+        if not selection.full:
+            try:
+                self.trending(job, selection)
+                came_from = came_from or ("trending" if len(selection) else None)
+            except Exception as error:
+                self._dropped("trending", "error", outcome, error)
+        selection.fill_popular()
+        outcome.places = selection.places
+        outcome.next_cursor = selection.next_cursor(self._settings.page_depth)
+        outcome.served_from = came_from or "popular"
+        return outcome
+
+    async def rank(self, job: Job) -> Outcome:
+        """The caller's own items in order; by popularity when nothing personal can be had."""
+        outcome = Outcome([], None, "popular")
+        personal = await self._guard("personalised", outcome, lambda: self._personal(job))
+        selection = Selection(job.release, job.limits)
+        if personal is not None:
+            selection = personal.selection
+            outcome.notes += personal.notes
+            outcome.degraded = outcome.degraded or bool(personal.notes)
+            outcome.seconds = personal.seconds
+            outcome.served_from = "personalised" if len(selection) else "popular"
+        if job.own is not None:
+            place = job.release.popular_place[job.own]
+            order = np.argsort(place, kind="stable")
+            selection.take(job.own[order], 1.0 / (1.0 + place[order].astype(np.float32)), "popular")
+        outcome.places = selection.places
+        return outcome
+
+    def trending(self, job: Job, selection: Selection) -> None:
+        """Add what trends in the page's category, then in the shop."""
+        release = job.release
+        category = ""
+        if job.context != NO_ROW:
+            category = release.catalogue.frame["category"][job.context]
+        region = release.catalogue.regions[job.region] if job.region != NO_ROW else ""
+        window = release.window("trending")
+        for path in dict.fromkeys((category, "")):
+            try:
+                found = release.live.find(trending_key(path, region, window))
+            except KeyError:
+                return  # a young shop: nothing trends yet
+            selection.take(found.rows, found.scores, "trending")
+
+    async def close(self) -> None:
+        """Answer who is inside, then end the threads."""
+        await self._batcher.close()
+        if self._own is not None:
+            self._own.shutdown(wait=False, cancel_futures=True)
+
+    async def _personal(self, job: Job) -> Personal:
+        deadline = asyncio.get_running_loop().time() + self._settings.deadline_ms / 1000
+        async with asyncio.timeout_at(deadline):
+            return await self._batcher.submit(job, deadline)
+
+    async def _user_list(self, job: Job) -> bytes | None:
+        if self._reading >= 4 * _READERS:  # the store hangs: do not queue behind what will not come
+            raise Overloaded("the store is slow; the user's list was not read")
+        loop = asyncio.get_running_loop()
+        self._reading += 1
+        work = loop.run_in_executor(
+            self._readers, self._store.get_many, USER_LIST, [job.user_id or ""], job.release.version
+        )
+        work.add_done_callback(self._read)
+        async with asyncio.timeout(self._settings.store_deadline_ms / 1000):
+            # Shielded: a read that has begun cannot be stopped, and counts until it ends.
+            return (await asyncio.shield(work))[0]
+
+    def _read(self, work: asyncio.Future[list[bytes | None]]) -> None:
+        self._reading -= 1
+        if not work.cancelled():
+            work.exception()  # seen here also when nobody waits any more
+
+    async def _guard(self, rung: Rung, outcome: Outcome, attempt: Callable[[], Awaitable[T]]) -> T | None:
+        """The rung's result, or None and a note when it fails."""
+        try:
+            return await attempt()
+        except TimeoutError as error:
+            self._dropped(rung, "deadline", outcome, error)
+        except Overloaded as error:
+            self._dropped(rung, "overloaded", outcome, error)
+        except Exception as error:
+            self._dropped(rung, "error", outcome, error)
+        return None
+
+    def _dropped(self, rung: Rung, reason: str, outcome: Outcome, error: Exception) -> None:
+        outcome.degraded = True
+        outcome.notes.append(f"{rung}_{reason}")
+        self._telemetry.rung_drops.labels(rung, reason).inc()
+        if reason == "error":
+            log.warning("rung %s failed: %r", rung, error)

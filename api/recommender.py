@@ -1,0 +1,229 @@
+"""The personalised rung: many requests as one columnar batch, from histories to chosen places.
+
+Runs in one worker thread (see ``ranking.batcher``). One store read serves the whole batch; then each
+user's newer events come from the stream, so that an event changes the same user's next answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from api.release import LoadedRelease
+from api.selection import NO_ROWS, Limits, Selection, reasons
+from api.surfaces import Surface
+from foundation.errors import EndcapError
+from foundation.stores.protocol import Store
+from foundation.streams.protocol import EventStream
+from foundation.telemetry import Telemetry
+from foundation.types import NO_ROW, Bools, Event, EventType, Int8s, Int32s, Int64s, QueryBatch
+from foundation.user_state import HISTORY, unpack_history
+
+_RANK_CHUNK = 100  # a retriever returns at least this many of the rows that a mask allows
+_History = tuple[Int32s, Int8s, Int64s]
+_EMPTY: _History = (np.empty(0, np.int32), np.empty(0, np.int8), np.empty(0, np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One request of a batch."""
+
+    release: LoadedRelease
+    surface: Surface
+    limits: Limits
+    user_id: str | None = None
+    session: str | None = None
+    items: Int32s = field(default_factory=lambda: NO_ROWS)  # the page's or the cart's known items
+    region: int = NO_ROW
+    exclude_bought: bool = False
+    own: Int32s | None = None  # rows to put in order, instead of retrieving any
+    now_ms: int = 0
+
+    @property
+    def context(self) -> int:
+        """The row of the page's item; of a cart the last one put in."""
+        return int(self.items[-1]) if len(self.items) else NO_ROW
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """What the personalised rung has for one request."""
+
+    selection: Selection
+    notes: tuple[str, ...] = ()  # parts of the user's past that could not be read
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage, of the whole batch
+
+
+class Recommender:
+    """The batch function of the personalised rung."""
+
+    def __init__(self, store: Store, stream: EventStream, length: int, telemetry: Telemetry) -> None:
+        """Prepare.
+
+        Args:
+            store: with the histories of each release.
+            stream: with what happened since.
+            length: the newest events of a user that count.
+            telemetry: told of each stage's time.
+        """
+        self._store = store
+        self._stream = stream
+        self._length = length
+        self._telemetry = telemetry
+
+    def run(self, jobs: list[Job]) -> list[Personal]:
+        """Answer every job, in order; jobs of different releases (during a swap) go in batches of their own."""
+        answers: dict[int, Personal] = {}
+        groups: dict[int, list[int]] = {}
+        for at, job in enumerate(jobs):
+            groups.setdefault(id(job.release), []).append(at)
+        for places in groups.values():
+            answers.update(zip(places, self._run([jobs[at] for at in places]), strict=True))
+        return [answers[at] for at in range(len(jobs))]
+
+    def _run(self, jobs: list[Job]) -> list[Personal]:
+        release = jobs[0].release
+        seconds: dict[str, float] = {}
+        with self._stage("history", seconds):
+            histories, notes = self.histories(jobs)
+        known = [len(history[0]) > 0 or job.context != NO_ROW for job, history in zip(jobs, histories, strict=True)]
+        selections = [Selection(release, job.limits) for job in jobs]
+        for job, selection, (items, types, _) in zip(jobs, selections, histories, strict=True):
+            if job.exclude_bought:
+                selection.forbid(items[types == EventType.PURCHASE])
+        recommend = [at for at, job in enumerate(jobs) if known[at] and job.own is None]
+        if recommend:
+            self._recommend(release, recommend, jobs, histories, selections, seconds)
+        for at, job in enumerate(jobs):
+            if job.own is not None and known[at]:
+                self._rank_own(job, job.own, histories[at], selections[at])
+        return [Personal(*answer, seconds) for answer in zip(selections, notes, strict=True)]
+
+    def _recommend(
+        self,
+        release: LoadedRelease,
+        which: list[int],
+        jobs: list[Job],
+        histories: list[_History],
+        selections: list[Selection],
+        seconds: dict[str, float],
+    ) -> None:
+        asking = [jobs[at] for at in which]
+        batch = self._batch(asking, [histories[at] for at in which], tuple(job.limits.mask for job in asking))
+        with self._stage("retrieval", seconds):
+            candidates = release.retriever(batch)
+        with self._stage("ranking", seconds):
+            ranked = release.ranker(batch, candidates)
+        with self._stage("rules", seconds):
+            for line, at in enumerate(which):
+                job = jobs[at]
+                codes, because = reasons(ranked.channels[line], ranked.anchor[line], job.context)
+                selections[at].take(ranked.rows[line], ranked.scores[line], "", codes, because)
+
+    def _rank_own(self, job: Job, own: Int32s, history: _History, selection: Selection) -> None:
+        """Order the caller's rows: queries of the same history, each allowed a share of the rows."""
+        shares = [own[at : at + _RANK_CHUNK] for at in range(0, len(own), _RANK_CHUNK)]
+        masks: list[Bools] = []
+        for share in shares:
+            mask = np.zeros(len(job.release.catalogue), np.bool_)
+            mask[share] = True
+            masks.append(mask)
+        batch = self._batch([job] * len(shares), [history] * len(shares), tuple(masks))
+        ranked = job.release.ranker(batch, job.release.retriever(batch))
+        rows, scores = ranked.rows.ravel(), ranked.scores.ravel()
+        order = np.lexsort((rows, -scores))
+        selection.take(rows[order], scores[order], "ranked")
+
+    def _batch(
+        self, jobs: Sequence[Job], histories: Sequence[_History], eligible: tuple[Bools | None, ...]
+    ) -> QueryBatch:
+        size, length = len(jobs), self._length
+        items = np.full((size, length), NO_ROW, np.int32)
+        types = np.zeros((size, length), np.int8)
+        times = np.zeros((size, length), np.int64)
+        for line, (rows, kinds, at) in enumerate(histories):
+            if count := len(rows):
+                items[line, -count:], types[line, -count:], times[line, -count:] = rows, kinds, at
+        return QueryBatch(
+            items,
+            types,
+            times,
+            now=np.array([job.now_ms for job in jobs], np.int64),
+            context_item=np.array([job.context for job in jobs], np.int32),
+            region=np.array([job.region for job in jobs], np.int32),
+            eligible=eligible,
+        ).with_context()
+
+    def histories(self, jobs: list[Job]) -> tuple[list[_History], list[tuple[str, ...]]]:
+        """Each job's newest events, oldest first, and what could not be read."""
+        stored, lost = self._stored(jobs)
+        histories, notes = [], []
+        for job, packed in zip(jobs, stored, strict=True):
+            missing = lost if job.user_id is not None else ()
+            old = unpack_history(packed) if packed else _EMPTY
+            try:
+                new = self._since(job)
+            except EndcapError:
+                new, missing = _EMPTY, (*missing, "recent_events")
+            histories.append(_joined((old, new, self._cart(job)), self._length))
+            notes.append(missing)
+        return histories, notes
+
+    def _stored(self, jobs: list[Job]) -> tuple[list[bytes | None], tuple[str, ...]]:
+        users = [job.user_id for job in jobs if job.user_id is not None]
+        if not users:
+            return [None] * len(jobs), ()
+        try:
+            found = iter(self._store.get_many(HISTORY, users, jobs[0].release.version))
+        except EndcapError:
+            return [None] * len(jobs), ("history",)
+        return [None if job.user_id is None else next(found) for job in jobs], ()
+
+    def _since(self, job: Job) -> _History:
+        """What the stream knows of the user since the release, or of an anonymous session at all."""
+        entries: dict[int, Event] = {}
+        if job.user_id is not None:
+            newest = self._stream.of_user(job.user_id, self._length)
+            entries.update(entry for entry in newest if entry[0] > job.release.stream_position)
+        if job.session is not None:
+            for position, event in self._stream.of_session(job.session, self._length):
+                if position > job.release.stream_position or event.user_id != job.user_id:
+                    entries.setdefault(position, event)
+        row_of = job.release.catalogue.row_of
+        known = [(row, e) for _, e in sorted(entries.items()) if (row := row_of.get(e.item_id)) is not None]
+        if not known:
+            return _EMPTY
+        return (
+            np.array([row for row, _ in known], np.int32),
+            np.array([EventType.parse(event.event_type) for _, event in known], np.int8),
+            np.array([event.timestamp for _, event in known], np.int64),
+        )
+
+    def _cart(self, job: Job) -> _History:
+        """A cart's items as events of now; the stream may not have them yet."""
+        if not job.surface.basket or not len(job.items):
+            return _EMPTY
+        size = len(job.items)
+        return job.items, np.full(size, EventType.ADD_TO_CART, np.int8), np.full(size, job.now_ms, np.int64)
+
+    @contextmanager
+    def _stage(self, name: str, seconds: dict[str, float]) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds[name] = time.perf_counter() - start
+            self._telemetry.stage_seconds.labels(name).observe(seconds[name])
+
+
+def _joined(parts: Sequence[_History], length: int) -> _History:
+    """Histories one after another, the newest ``length`` entries."""
+    return (
+        np.concatenate([items for items, _, _ in parts])[-length:],
+        np.concatenate([types for _, types, _ in parts])[-length:],
+        np.concatenate([times for _, _, times in parts])[-length:],
+    )

@@ -1,0 +1,39 @@
+"""Surfaces: the places of a shop that show a list, and what each one needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.problems import problem
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """The policy of one place."""
+
+    name: str
+    needs_item: bool = False  # it is about an item, so a request must name one
+    basket: bool = False  # its items count as put into the cart now
+    exclude_bought: bool = False  # unless the request says otherwise
+
+
+# Shops sell what is used up, so what was bought before may come back, but not beside the till.
+SURFACES = {
+    surface.name: surface
+    for surface in (
+        Surface("home"),
+        Surface("product", needs_item=True),
+        Surface("cart", basket=True, exclude_bought=True),
+    )
+}
+
+
+def surface_of(name: str) -> Surface:
+    """The surface of a name.
+
+    Raises:
+        HttpProblem: 404, listing those that there are.
+    """
+    if (surface := SURFACES.get(name)) is None:
+        raise problem(404, f"there is no surface {name[:100]!a}; there are: {', '.join(SURFACES)}")
+    return surface

@@ -1,0 +1,138 @@
+"""Live trending's arithmetic: decay, support, regions, one count for each user and item."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from api.live import LiveTrending, trending_key
+from api.settings import ApiSettings
+from foundation.errors import StreamUnavailable
+from foundation.testing.api_world import NOW, ApiWorld, api_world, item_id
+from foundation.types import Event
+
+HOUR = 3_600_000
+
+
+class Watched:
+    """A world, its live trending and a clock that the test moves."""
+
+    def __init__(self, position: int = 0, **changes: Any) -> None:
+        self.world: ApiWorld = api_world()
+        self.now = NOW / 1000
+        settings = ApiSettings(live_half_life_s=3600, live_support=3.0, live_prior=9.0, **changes)
+        self.live = LiveTrending(
+            self.world.catalogue, self.world.lists, self.world.stream, position, settings, lambda: self.now
+        )
+
+    def views(self, row: int, users: int, *, first: int = 0, at: int = NOW, region: str | None = None) -> None:
+        """So many different users look at a row."""
+        self.world.stream.append(
+            [
+                Event(f"{row}-{user}-{at}", f"u{user}", item_id(row), "view", at, region=region)
+                for user in range(first, first + users)
+            ]
+        )
+
+    def rows(self, category: str = "", region: str = "") -> list[int]:
+        """The list as it is a second later."""
+        self.live.catch_up()
+        self.now += 1.0
+        return [int(row) for row in self.live.find(trending_key(category, region, "1d")).rows]
+
+
+def test_without_events_it_is_the_releases_list() -> None:
+    """Nothing live, nothing changed."""
+    assert Watched().rows() == [5, 15, 25]
+
+
+def test_lift_is_support_shrunk_by_the_prior() -> None:
+    """27 users of weight 1 against a prior of 9 lift by 27 / 36, under the base list's 1.0 and equal to its 0.75."""
+    watched = Watched()
+    watched.views(31, 27)
+    watched.live.catch_up()
+    found = watched.live.find(trending_key("", "", "1d"))
+    assert found.rows.tolist() == [5, 15, 31, 25]
+    assert found.scores.tolist() == pytest.approx([1.0, 0.75, 0.75, 0.5])
+
+
+def test_base_and_lift_add_up() -> None:
+    """An item of the base list that is looked at rises in it."""
+    watched = Watched()
+    watched.views(25, 27)
+    assert watched.rows() == [25, 5, 15]
+
+
+def test_weight_halves_each_hour_until_support_is_lost() -> None:
+    """Five users' views trend now, and after an hour (2.5, below the support of 3) no more."""
+    watched = Watched()
+    watched.views(31, 5)
+    assert 31 in watched.rows()
+    watched.now += 3600
+    assert watched.rows() == [5, 15, 25]
+
+
+def test_old_events_arrive_decayed() -> None:
+    """What happened two hours ago counts a quarter, whenever it is read."""
+    watched = Watched()
+    watched.views(31, 11, at=NOW - 2 * HOUR)
+    assert watched.rows() == [5, 15, 25]
+    watched.views(31, 2, first=50, at=NOW - 2 * HOUR)
+    assert 31 in watched.rows()
+
+
+def test_one_user_counts_once_for_an_item() -> None:
+    """A hundred views of one user weigh as one."""
+    watched = Watched()
+    for minute in range(100):
+        watched.views(31, 1, at=NOW - minute)
+    assert watched.rows() == [5, 15, 25]
+
+
+def test_regions_and_categories_keep_to_themselves() -> None:
+    """What the south looks at trends there and for all, not in the north; a shelf's list shows that shelf only."""
+    watched = Watched()
+    watched.views(31, 9, region="south")
+    assert watched.rows(region="south") == [35, 31]
+    assert 31 in watched.rows()
+    watched.views(22, 9)
+    assert watched.rows("Shop > Shelf 2") == [28, 22]
+
+
+def test_position_is_where_the_release_ends() -> None:
+    """Events that the release was made from are not counted again."""
+    watched = Watched(position=9)
+    watched.views(31, 9)
+    assert watched.rows() == [5, 15, 25]
+    watched.views(30, 9)
+    assert watched.rows() == [5, 15, 25, 30]
+
+
+def test_lists_are_remade_once_a_second() -> None:
+    """Within a second the same list object answers; after it a new one."""
+    watched = Watched()
+    key = trending_key("", "", "1d")
+    first = watched.live.find(key)
+    watched.now += 0.9
+    assert watched.live.find(key) is first
+    watched.now += 0.2
+    assert watched.live.find(key) is not first
+
+
+def test_lost_stream_keeps_what_was_counted() -> None:
+    """A stream that fails raises, and the lists stay."""
+    watched = Watched()
+    watched.views(31, 9)
+    assert 31 in watched.rows()
+    watched.world.stream.fail = True
+    with pytest.raises(StreamUnavailable):
+        watched.live.catch_up()
+    watched.world.stream.fail = False
+    assert 31 in watched.rows()
+
+
+def test_window_without_lists_is_a_key_error() -> None:
+    """There is no list to lift."""
+    with pytest.raises(KeyError):
+        Watched().live.find(trending_key("", "", "99d"))
