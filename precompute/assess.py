@@ -121,7 +121,7 @@ def assess(
     lists = {OURS: ours.rows, best: baselines.lists[best]}
     stage.progress(0.8, "stages, segments and examples")
     return assemble(
-        shop=data.meta.source,
+        shop=data.meta.source.removeprefix("files of "),
         generated_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         results=results,
         truth=returning,

@@ -23,9 +23,9 @@ class RankerConfig:
 
     hidden: tuple[int, ...] = setting((128, 64), unit="units a layer", help="widths of the MLP")
     dropout: float = setting(0.1, unit="share", help="dropout between the layers while training")
-    epochs: int = setting(14, unit="passes", help="most passes over the examples; early stopping ends sooner")
-    warm_epochs: int = setting(4, unit="passes", help="most passes when training goes on from an earlier ranker")
-    patience: int = setting(3, unit="passes", help="passes without a better validation NDCG before it stops")
+    epochs: int = setting(8, unit="passes", help="most passes over the examples; early stopping ends sooner")
+    warm_epochs: int = setting(3, unit="passes", help="most passes when training goes on from an earlier ranker")
+    patience: int = setting(2, unit="passes", help="passes without a better validation NDCG before it stops")
     batch: int = setting(256, unit="queries", help="queries in one optimiser step")
     learning_rate: float = setting(2e-3, unit="", help="AdamW learning rate, cosine-decayed")
     weight_decay: float = setting(1e-3, unit="", help="AdamW weight decay")

@@ -31,7 +31,7 @@ class EncoderConfig:
     negatives: int = setting(768, unit="items", help="negatives drawn a step, shared by all its positions")
     proposal_power: float = setting(0.75, unit="", help="negatives are drawn in proportion to popularity to this power")
     horizon: int = setting(3, unit="events", help="a position learns one of the user's next so many events, at random")
-    epochs: int = setting(4, unit="", help="passes over the events, at most")
+    epochs: int = setting(3, unit="", help="passes over the events, at most")
     warm_epochs: int = setting(1, unit="", help="passes when training goes on from an earlier encoder, at most")
     batch_positions: int = setting(1024, unit="events", help="padded history entries a step")
     lr: float = setting(0.003, unit="", help="peak learning rate of AdamW; a tenth of it at the end")
