@@ -1,0 +1,87 @@
+"""The command line: helpful, and one clear line when something is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from foundation.errors import ConfigError
+from precompute import cli
+from precompute.settings import load_settings
+
+runner = CliRunner()
+
+
+def test_help_names_every_job() -> None:
+    """Endcap --help lists what can be done."""
+    text = runner.invoke(cli.app, ["--help"]).stdout
+    for job in ("up", "import", "train", "serve", "release", "config", "sample-shop"):
+        assert job in text
+
+
+def test_up_explains_how_to_bring_a_shop() -> None:
+    """Endcap up --help shows the input contract and examples."""
+    text = runner.invoke(cli.app, ["up", "--help"]).stdout
+    for word in ("items", "events", "item_id", "timestamp", "--data ./my-shop"):
+        assert word in text
+
+
+def test_import_lists_the_named_datasets() -> None:
+    """Every adapter is in the help of import."""
+    text = cli._adapters()
+    for name in ("uci", "movielens", "amazon-beauty"):
+        assert name in text
+
+
+def test_an_error_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    """A folder without a shop gives the reason and the fix, no traceback."""
+    monkeypatch.setenv("ENDCAP_HOME_PATH", str(tmp_path / "home"))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["import", str(empty)])
+    assert ended.value.code == 1
+    shown = capsys.readouterr().err
+    assert "error:" in shown
+    assert "items" in shown
+    assert "Traceback" not in shown
+
+
+def test_settings_say_where_they_come_from(tmp_path: Path) -> None:
+    """A variable wins over the file, the file over the default, and each is named."""
+    file = tmp_path / "endcap.toml"
+    file.write_text("[encoder]\ndim = 32\nepochs = 5\n")
+    settings = load_settings(file, {"ENDCAP_ENCODER_EPOCHS": "2"})
+    assert (settings.encoder.dim, settings.encoder.epochs, settings.encoder.heads) == (32, 2, 2)
+    source = {f"{line.group}.{line.name}": line.source for line in settings.told}
+    assert source["encoder.epochs"] == "ENDCAP_ENCODER_EPOCHS"
+    assert source["encoder.dim"] == str(file)
+    assert source["encoder.heads"] == "default"
+    assert all(line.help for line in settings.told)
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "named"),
+    [
+        ("[encoder]\ndimm = 3\n", {}, "dimm"),
+        ("[encoder]\ndim = 'wide'\n", {}, "dim"),
+        ("", {"ENDCAP_ENCODER_DIM": "wide"}, "dim"),
+        ("[encoder\n", {}, "endcap.toml"),
+        ("", {"ENDCAP_ENCODER_HEADS": "7"}, "heads"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(tmp_path: Path, text: str, environ: dict[str, str], named: str) -> None:
+    """Unknown keys, wrong types, impossible values and broken files are refused by name."""
+    file = tmp_path / "endcap.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=named):
+        load_settings(file, environ)
+
+
+def test_lists_can_be_given_in_a_variable(tmp_path: Path) -> None:
+    """A tuple is read from JSON or from words with commas."""
+    absent = tmp_path / "none.toml"
+    assert load_settings(absent, {"ENDCAP_LISTS_TRENDING_WINDOWS": "12h, 3d"}).lists.trending_windows == ("12h", "3d")
+    assert load_settings(absent, {"ENDCAP_RANKER_HIDDEN": "[8, 4]"}).ranker.hidden == (8, 4)

@@ -1,0 +1,162 @@
+"""The online retriever on a small world: every channel speaks, every candidate is scored, masks hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from foundation.testing.worlds import DAY, NOW, Item, tiny_world
+from foundation.types import NO_ROW, Channel, EventType, Floats, Int32s, Neighbours, QueryBatch
+from retrieval.fit import popular_rows, strongest
+from retrieval.index.registry import IndexSpec, build_index
+from retrieval.item_to_item import HistoryScorer
+from retrieval.retriever import SCORE_NAMES, Channels, MultiChannelRetriever, RetrievalSettings, _own
+
+N, D = 9, 4
+
+
+def vectors() -> Floats:
+    raw = np.random.default_rng(8).normal(size=(N, D))
+    return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+
+
+def towards(item: int) -> object:
+    """A user tower that sends everybody to one item's vector."""
+    return lambda table, batch: np.repeat(table[item : item + 1], len(batch), axis=0)
+
+
+def next_of(pairs: dict[int, dict[int, float]]) -> HistoryScorer:
+    rows, scores = np.full((N, 3), NO_ROW, np.int32), np.zeros((N, 3), np.float32)
+    for source, targets in pairs.items():
+        for place, (target, score) in enumerate(sorted(targets.items(), key=lambda t: -t[1])):
+            rows[source, place], scores[source, place] = target, score
+    return HistoryScorer(Neighbours(rows, scores))
+
+
+def retriever(settings: RetrievalSettings | None = None, *, linear: bool = True) -> MultiChannelRetriever:
+    table = vectors()
+    channels = Channels(
+        item_embeddings=table,
+        index=build_index(table, IndexSpec(backend="exact")),
+        covisitation=next_of({Item.LAMP: {Item.BULB: 0.8}}),
+        item_linear=next_of({Item.LAMP: {Item.KETTLE: 0.4}}) if linear else None,
+        popular=np.array([[Item.KITE, Item.TEA]], np.int32),
+    )
+    narrow = RetrievalSettings(embedding=2, covisitation=3, item_linear=3, bought_before=5, popular=1)
+    return MultiChannelRetriever(towards(Item.MUG_RED), channels, settings or narrow)  # type: ignore[arg-type]
+
+
+def batch(*histories: list[int]) -> QueryBatch:
+    items = np.full((len(histories), 4), NO_ROW, np.int32)
+    for line, history in enumerate(histories):
+        if history:
+            items[line, -len(history) :] = history
+    size = len(histories)
+    return QueryBatch(
+        items,
+        np.where(items >= 0, np.int8(EventType.VIEW), np.int8(0)),
+        np.where(items >= 0, np.int64(NOW - DAY), np.int64(0)),
+        np.full(size, NOW, np.int64),
+        np.full(size, NO_ROW, np.int32),
+        np.full(size, NO_ROW, np.int32),
+    )
+
+
+def candidates_of(found: object, line: int) -> dict[int, int]:
+    rows, flags = found.rows[line], found.channels[line]  # type: ignore[attr-defined]
+    return {int(r): int(c) for r, c in zip(rows, flags, strict=True) if r >= 0}
+
+
+def test_every_channel_contributes_and_says_so() -> None:
+    """After a lamp: bulb by co-visitation, kettle by the linear model, the lamp again, the kite as popular."""
+    found = candidates_of(retriever()(batch([Item.LAMP])), 0)
+    assert found[Item.BULB] & Channel.COVISITATION
+    assert found[Item.KETTLE] & Channel.ITEM_LINEAR
+    assert found[Item.LAMP] & Channel.BOUGHT_BEFORE
+    assert found[Item.KITE] & Channel.POPULAR
+    assert found[Item.MUG_RED] & Channel.EMBEDDING
+
+
+def test_every_candidate_has_every_score() -> None:
+    """A candidate's scores do not depend on who proposed it: the bulb has its embedding score too."""
+    found = retriever()(batch([Item.LAMP], [Item.TEA]))
+    table = vectors()
+    for line, last in enumerate((Item.LAMP, Item.TEA)):
+        for place, row in enumerate(found.rows[line].tolist()):
+            if row == NO_ROW:
+                assert not found.scores[line, place].any()
+                continue
+            named = dict(zip(SCORE_NAMES, found.scores[line, place].tolist(), strict=True))
+            assert named["embedding"] == pytest.approx(float(table[row] @ table[Item.MUG_RED]), abs=1e-6)
+            assert named["last_similarity"] == pytest.approx(float(table[row] @ table[last]), abs=1e-6)
+            assert (named["covisitation"] > 0) == (last == Item.LAMP and row == Item.BULB)
+            assert (named["item_linear"] > 0) == (last == Item.LAMP and row == Item.KETTLE)
+
+
+def test_an_anchor_names_the_item_that_led_there() -> None:
+    """The bulb is there because of the lamp."""
+    found = retriever()(batch([Item.TEA, Item.LAMP]))
+    place = found.rows[0].tolist().index(Item.BULB)
+    assert found.anchor[0, place] == Item.LAMP
+
+
+def test_somebody_without_a_past_is_served() -> None:
+    """No history: embedding and popularity still propose, and all scores are finite."""
+    found = retriever()(batch([]))
+    assert set(candidates_of(found, 0)) >= {Item.MUG_RED, Item.KITE}
+    assert np.isfinite(found.scores).all()
+
+
+def test_a_mask_holds_for_every_channel_and_never_underfills() -> None:
+    """Only allowed items are proposed, and all of them when fewer are allowed than asked for."""
+    allowed = np.isin(np.arange(N), [Item.BULB, Item.COFFEE])
+    asked = replace(batch([Item.LAMP], [Item.LAMP]), eligible=(allowed, None))
+    found = retriever()(asked)
+    assert set(candidates_of(found, 0)) == {Item.BULB, Item.COFFEE}
+    assert Item.LAMP in candidates_of(found, 1)
+
+
+def test_a_query_gets_the_same_alone_and_in_company() -> None:
+    """Batching changes nothing."""
+    served = retriever()
+    together = served(batch([Item.LAMP], [Item.TEA, Item.LAMP], []))
+    for line, history in enumerate(([Item.LAMP], [Item.TEA, Item.LAMP], [])):
+        alone = served(batch(history))
+        known = together.rows[line] >= 0
+        assert together.rows[line][known].tolist() == alone.rows[0][alone.rows[0] >= 0].tolist()
+        assert np.allclose(together.scores[line][known], alone.scores[0][alone.rows[0] >= 0], atol=1e-6)
+
+
+def test_a_catalogue_too_large_for_the_linear_model_does_without() -> None:
+    """Without EASE its columns are zero and everything else stays."""
+    found = retriever(linear=False)(batch([Item.LAMP]))
+    assert not found.scores[:, :, SCORE_NAMES.index("item_linear")].any()
+    assert Item.BULB in candidates_of(found, 0)
+
+
+def test_own_items_come_by_summed_weight() -> None:
+    """Two light touches outweigh one heavier; only k are kept; padding stays padding."""
+    items: Int32s = np.array([[4, 7, 4, 2], [NO_ROW, NO_ROW, NO_ROW, 6]], np.int32)
+    weights = np.array([[0.6, 1.0, 0.6, 0.1], [9, 9, 9, 0.5]], np.float32)
+    assert _own(items, weights, 2).tolist() == [[4, 7], [6, NO_ROW]]
+    assert _own(items, weights, 9).tolist() == [[4, 7, 2, NO_ROW], [6, NO_ROW, NO_ROW, NO_ROW]]
+
+
+def test_popularity_knows_regions() -> None:
+    """The kite leads in the south and is unknown in the north; the last line is for everybody."""
+    world = tiny_world()
+    rows = popular_rows(world.catalogue, world.events, NOW, half_life_days=1.0, top=4)
+    assert rows.shape == (3, 4)
+    assert rows[1, 0] == Item.KITE
+    assert Item.KITE not in rows[0].tolist()
+    assert rows[-1, 0] == Item.KITE
+
+
+def test_the_strongest_weights_are_kept_in_order() -> None:
+    """Of a dense matrix the largest positive weights of each row, best first; the rest is padding."""
+    weights = np.array([[0, 0.5, -1, 0.9], [0.1, 0, 0, 0], [0, 0, 0, 0], [3, 2, 1, 0]], np.float32)
+    kept = strongest(weights, 2)
+    assert kept.rows.tolist() == [[3, 1], [0, NO_ROW], [NO_ROW, NO_ROW], [0, 1]]
+    assert kept.scores[0].tolist() == pytest.approx([0.9, 0.5])
