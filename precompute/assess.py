@@ -71,7 +71,8 @@ def run_baselines(data: Dataset, windows: Windows, *, repeats: bool) -> Baseline
     n_users, n_items = len(data.user_ids), len(data.catalogue)
     truth = ground_truth(split, n_users, n_items, seen="keep" if repeats else "exclude")
     exclude = None if repeats else seen_items(split.train, n_users, n_items)
-    settings = TuneSettings(window_days=(split.end - split.cut) / DAY_MS)
+    # Of the ranker's own window: a test window that spans a pause of the shop may be longer than all before it.
+    settings = TuneSettings(window_days=(windows.test - windows.label) / DAY_MS)
     lists: dict[str, Int32s] = {}
     trials: list[Trial] = []
     for name, grid in default_grids().items():

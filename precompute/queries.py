@@ -36,24 +36,30 @@ def at_cut(histories: Histories, users: Int32s, cut: int) -> Moments:
 
 
 def label_moments(histories: Histories, cut: int, seed: int) -> Moments:
-    """For training: every user that is active from ``cut`` on, once at the cut and once in mid-window.
+    """For training: each user that is active from ``cut`` on, at three moments of the window.
 
-    A mid-window query stands at a random later event of the user, as a live request does: the
-    history runs up to it, while statistics and models are those of the cut.
+    At the cut; at a random time of the window, as a precomputed list or a returning visitor meets
+    it; and right after a random event of the user, as a request within a visit does. The history
+    runs up to the moment, while statistics and models are those of the cut.
     """
-    entry_user = np.repeat(np.arange(len(histories.indptr) - 1), np.diff(histories.indptr))
-    known = np.bincount(entry_user[histories.time < cut], minlength=len(histories.indptr) - 1)
+    n_users = len(histories.indptr) - 1
+    entry_user = np.repeat(np.arange(n_users), np.diff(histories.indptr))
+    known = np.bincount(entry_user[histories.time < cut], minlength=n_users)
     start = histories.indptr[:-1] + known  # (U,) the first entry in the window
     inside = histories.indptr[1:] - start
-    active = np.flatnonzero(inside > 0).astype(np.int32)
-    several = np.flatnonzero(inside > 1).astype(np.int32)
-    offset = 1 + np.random.default_rng(seed).integers(0, inside[several] - 1)
-    stop = start[several] + offset
-    first = active[known[active] > 0]
+    rng = np.random.default_rng(seed)
+    several = np.flatnonzero(inside > 1)
+    after = start[several] + 1 + rng.integers(0, inside[several] - 1)
+    end = int(histories.time.max(initial=cut)) + 1
+    at = rng.integers(cut, end, n_users)
+    earlier = histories.time < at[entry_user]
+    by_then = histories.indptr[:-1] + np.bincount(entry_user[earlier], minlength=n_users)
+    back = np.flatnonzero((by_then > histories.indptr[:-1]) & (by_then < histories.indptr[1:]) & (inside > 0))
+    first = np.flatnonzero((inside > 0) & (known > 0))
     return Moments(
-        np.concatenate([first, several]),
-        np.concatenate([np.full(len(first), cut, np.int64), histories.time[stop - 1] + 1]),
-        np.concatenate([start[first], stop]),
+        np.concatenate([first, back, several]).astype(np.int32),
+        np.concatenate([np.full(len(first), cut, np.int64), at[back], histories.time[after - 1] + 1]),
+        np.concatenate([start[first], by_then[back], after]),
     )
 
 

@@ -38,7 +38,7 @@ class LabelSettings:
     add_to_cart: float = setting(1.5, unit="gain", help="how much a later add to cart is worth")
     purchase: float = setting(2.0, unit="gain", help="how much a later purchase is worth")
     rating: float = setting(1.0, unit="gain", help="how much a later rating is worth")
-    max_queries: int = setting(12_000, unit="queries", help="training queries taken of one window, at random")
+    max_queries: int = setting(8_000, unit="queries", help="training queries taken of one window, at random")
     seed: int = setting(11, unit="", help="seed of sampled queries and candidates")
 
     def gains(self) -> Floats:

@@ -41,14 +41,14 @@ def train_ranker(
     """Learn from ``examples``; the same input and seed give the same network on one machine.
 
     ``warm`` starts from an earlier network, its standardisation included, and takes
-    ``config.warm_epochs`` passes at most.
+    ``config.warm_share`` of the passes.
     """
     torch.manual_seed(config.seed)
     order = np.random.default_rng(config.seed).permutation(len(examples))
     held = order[: max(1, int(len(order) * _HELD_OUT))]
     kept = order[len(held) :] if len(order) > 1 else order
     learn, check = examples.take(kept), examples.take(held)
-    epochs = config.epochs if warm is None else config.warm_epochs
+    epochs = _passes(len(learn), config, 1.0 if warm is None else config.warm_share)
     network = RankingNetwork(examples.features.shape[2], config)
     if warm is None:
         network.standardise_by(torch.from_numpy(learn.features[learn.mask]))
@@ -73,6 +73,12 @@ def train_ranker(
     network.load_state_dict(best)
     network.eval()
     return TrainedRanker(network, best_ndcg, epoch)
+
+
+def _passes(queries: int, config: RankerConfig, share: float) -> int:
+    """Passes that stay within both limits; at least one."""
+    steps_a_pass = math.ceil(queries / config.batch)
+    return max(1, min(round(config.epochs * share), math.ceil(config.steps * share / steps_a_pass)))
 
 
 def _one_pass(

@@ -65,4 +65,5 @@ def set_offline(browser: Chrome, *, offline: bool) -> None:
 
 def errors_of(browser: Chrome) -> list[str]:
     """What the console complained of since the last call: script errors, refused resources, policy violations."""
-    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    entries: list[dict[str, str]] = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]

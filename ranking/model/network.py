@@ -23,10 +23,13 @@ class RankerConfig:
 
     hidden: tuple[int, ...] = setting((128, 64), unit="units a layer", help="widths of the MLP")
     dropout: float = setting(0.1, unit="share", help="dropout between the layers while training")
-    epochs: int = setting(8, unit="passes", help="most passes over the examples; early stopping ends sooner")
-    warm_epochs: int = setting(3, unit="passes", help="most passes when training goes on from an earlier ranker")
-    patience: int = setting(2, unit="passes", help="passes without a better validation NDCG before it stops")
-    batch: int = setting(256, unit="queries", help="queries in one optimiser step")
+    epochs: int = setting(30, unit="passes", help="most passes over the examples; early stopping ends sooner")
+    steps: int = setting(1200, unit="steps", help="most optimiser steps: many examples need fewer passes")
+    warm_share: float = setting(
+        0.3, unit="share", help="of epochs and steps when training goes on from an earlier ranker"
+    )
+    patience: int = setting(4, unit="passes", help="passes without a better validation NDCG before it stops")
+    batch: int = setting(64, unit="queries", help="queries in one optimiser step")
     learning_rate: float = setting(2e-3, unit="", help="AdamW learning rate, cosine-decayed")
     weight_decay: float = setting(1e-3, unit="", help="AdamW weight decay")
     slots: int = setting(

@@ -39,7 +39,7 @@ def examples(groups: int = 200, slots: int = 12, seed: int = 3) -> Examples:
 
 def test_it_learns_a_product_of_features() -> None:
     """An interaction that no linear model ranks by is learned, and shown on held-out queries."""
-    trained = train_ranker(examples(600), RankerConfig(epochs=25, batch=64, dropout=0.0))
+    trained = train_ranker(examples(600), RankerConfig(epochs=25, dropout=0.0))
     assert trained.validation_ndcg > 0.8
 
 
