@@ -71,6 +71,7 @@ def main(arguments: list[str]) -> int:
         _print(settings)
         return 0
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells of every CPU feature that it tries
     home = replace(settings.home, path=arguments[0]) if arguments else settings.home
     serve(home, settings.api, settings.headers)
     return 0

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -30,6 +31,14 @@ from foundation.errors import EndcapError, Overloaded
 from foundation.telemetry import CONTENT_TYPE
 
 CONSOLE = Path(__file__).parent / "console"
+# Catalogues and users write what the page shows: should any of it ever become markup, it can still run nothing.
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' https: data:; style-src 'self'; "
+    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
 log = logging.getLogger("endcap.api")
 _FOLLOW_S = 0.25  # how soon trending knows of events that other workers took
 
@@ -98,6 +107,16 @@ class Application:
             self._in_flight -= 1
 
 
+class ShopPage(StaticFiles):
+    """The shop page's files, each with PAGE_HEADERS."""
+
+    async def get_response(self, path: str, scope: MutableMapping[str, Any]) -> StarletteResponse:
+        """A file, or 304; what is missing is raised as an HTTPException."""
+        response = await super().get_response(path, scope)
+        response.headers.update(PAGE_HEADERS)
+        return response
+
+
 def _allowed(methods: Mapping[str, object]) -> bytes:
     names = {*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
     return ", ".join(sorted(names)).encode()
@@ -148,7 +167,7 @@ def _control_plane(services: Services, *, watch: bool) -> FastAPI:
     app.add_exception_handler(HttpProblem, _http_problem)
     describe(app, ROUTES)
     if CONSOLE.joinpath("index.html").is_file():
-        app.mount("/", StaticFiles(directory=CONSOLE, html=True), name="console")
+        app.mount("/", ShopPage(directory=CONSOLE, html=True), name="console")
     return app
 
 

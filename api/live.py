@@ -1,10 +1,12 @@
 """Live trending: the release's trending lists, lifted by what happened since.
 
 State derives from the shared event stream alone, so every worker comes to the same lists. An event
-counts by its type, decays with a half-life, and counts once for each user and item, so that one
-visitor's clicking is no trend; below a support nothing moves. The lift is the live weight shrunk
-towards nothing by a prior (a Gamma-Poisson posterior mean, scaled to below 1), added to the base
-list's score scaled to at most 1.
+counts by its type and decays with a half-life. A user counts for an item with the strongest event so
+far: a view that becomes an add to cart adds the difference, and clicking again adds nothing. Below a
+support nothing moves. Its default lies between one view and one add to cart: one click is no trend,
+one shopper's decision shows at once (and alone lasts a quarter of an hour). The lift is the live
+weight shrunk towards nothing by a prior (a Gamma-Poisson posterior mean, scaled to below 1), added to
+the base list's score scaled to at most 1.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from foundation.streams.protocol import EventStream
 from foundation.types import Event, EventType, Floats, Int32s, ListKey
 
 _PAGE = 1000  # events a read
-_REMEMBERED = 200_000  # (user, item) pairs that are known to have counted
+_REMEMBERED = 200_000  # (user, item) pairs whose weight so far is known
 _LENGTH = 200
 _REFRESH_S = 1.0
 
@@ -73,7 +75,7 @@ class LiveTrending:
         self._reading = threading.Lock()  # held while waiting for the stream, so never by who answers
         self._lock = threading.Lock()  # held while tallies change
         self._tallies: dict[str, _Tally] = {}  # by region name, '' for all
-        self._counted: set[tuple[str, int]] = set()
+        self._counted: dict[tuple[str, int], float] = {}  # by user and row: the strongest event's weight
         self._made: dict[ListKey, TrendingList] = {}
         self.position = position
 
@@ -120,18 +122,21 @@ class LiveTrending:
         row_of = self._catalogue.row_of
         for event in events:
             row = row_of.get(event.item_id)
+            if row is None:
+                continue
             weight = DEFAULT_WEIGHTS[EventType.parse(event.event_type)]
-            if row is None or not weight or (event.user_id, row) in self._counted:
+            added = weight - self._counted.get((event.user_id, row), 0.0)
+            if added <= 0:
                 continue
             if len(self._counted) >= _REMEMBERED:
                 self._counted.clear()
-            self._counted.add((event.user_id, row))
+            self._counted[event.user_id, row] = weight
             at = min(event.timestamp, now)
             for region in {"", event.region or ""}:
                 tally = self._tallies.setdefault(region, {})
                 before, since = tally.get(row, (0.0, at))
                 newest = max(at, since)
-                tally[row] = (self._decayed(before, newest - since) + self._decayed(weight, newest - at), newest)
+                tally[row] = (self._decayed(before, newest - since) + self._decayed(added, newest - at), newest)
 
     def _decayed(self, weight: float, age_ms: int) -> float:
         return float(weight * 0.5 ** (age_ms / self._half_life_ms))

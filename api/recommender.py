@@ -121,7 +121,11 @@ class Recommender:
         with self._stage("rules", seconds):
             for line, at in enumerate(which):
                 job = jobs[at]
-                codes, because = reasons(ranked.channels[line], ranked.anchor[line], job.context)
+                items, types, _ = histories[at]
+                bought = items[types == EventType.PURCHASE]
+                codes, because = reasons(
+                    ranked.rows[line], ranked.channels[line], ranked.anchor[line], job.context, bought
+                )
                 selections[at].take(ranked.rows[line], ranked.scores[line], "", codes, because)
 
     def _rank_own(self, job: Job, own: Int32s, history: _History, selection: Selection) -> None:
@@ -141,7 +145,8 @@ class Recommender:
     def _batch(
         self, jobs: Sequence[Job], histories: Sequence[_History], eligible: tuple[Bools | None, ...]
     ) -> QueryBatch:
-        size, length = len(jobs), self._length
+        # As wide as the longest history: what every query pads is work for every stage.
+        size, length = len(jobs), max([1, *(len(rows) for rows, _, _ in histories)])
         items = np.full((size, length), NO_ROW, np.int32)
         types = np.zeros((size, length), np.int8)
         times = np.zeros((size, length), np.int64)

@@ -11,9 +11,10 @@ import numpy as np
 
 from api.cursor import Hashes, hash_ids
 from api.live import LiveTrending
-from api.wire import ItemFields
-from foundation.catalogue import Catalogue
+from api.wire import CategoryEntry, ItemFields
+from foundation.catalogue import SEPARATOR, Catalogue
 from foundation.public_lists import PublicLists
+from foundation.shoppers import Shopper
 from foundation.types import NO_ROW, Bools, Int32s, ListKey, Ranker, Retriever
 from retrieval.filters import FilterSpec
 
@@ -31,6 +32,7 @@ class LoadedRelease:
     ranker: Ranker
     mask: Callable[[FilterSpec], Bools | None]  # (N,) rows that a filter allows; None for all
     live: LiveTrending
+    shoppers: tuple[Shopper, ...] = ()
     public_cache: dict[tuple[object, ...], object] = field(default_factory=dict)
 
     @cached_property
@@ -85,13 +87,32 @@ class LoadedRelease:
         return [" ".join(parts).casefold() for parts in zip(*columns, strict=True)]
 
     @cached_property
+    def category_entries(self) -> list[CategoryEntry]:
+        """Every category with what it holds, sorted by path."""
+        names, codes = self.catalogue.categories
+        sizes = np.bincount(codes[codes != NO_ROW], minlength=len(names)).tolist()
+        return [
+            CategoryEntry(
+                path=path, parent=path.rpartition(SEPARATOR)[0] or None, level=path.count(SEPARATOR) + 1, items=size
+            )
+            for path, size in zip(names, sizes, strict=True)
+        ]
+
+    @cached_property
     def region_code(self) -> dict[str, int]:
         """The code of each region's name."""
         return {name: code for code, name in enumerate(self.catalogue.regions)}
 
     def windows(self, kind: str) -> list[str]:
         """The windows that lists of a kind exist for, shortest first; ``all`` last."""
-        return sorted({key.window for key in self.lists.ranked if key.kind == kind}, key=_window_length)
+        return self._windows.get(kind, [])
+
+    @cached_property
+    def _windows(self) -> dict[str, list[str]]:
+        found: dict[str, set[str]] = {}
+        for key in self.lists.ranked:
+            found.setdefault(key.kind, set()).add(key.window)
+        return {kind: sorted(windows, key=_window_length) for kind, windows in found.items()}
 
     def window(self, kind: str, wanted: str | None = None) -> str:
         """``wanted`` where there is such a list, else the shortest window; '' if there is none."""
@@ -100,7 +121,8 @@ class LoadedRelease:
 
     def prepare(self) -> None:
         """Build every lazy part now, off the request path."""
-        _ = self.hashes, self.fragments, self.popular_place, self.search_text, self.region_code, self.catalogue.row_of
+        _ = self.hashes, self.fragments, self.popular_place, self.search_text
+        _ = self.category_entries, self.region_code, self.catalogue.row_of
 
 
 def _window_length(window: str) -> tuple[float, str]:

@@ -8,10 +8,15 @@ import numpy as np
 
 from api.cursor import NOTHING_SERVED, Hashes, encode_cursor
 from api.release import LoadedRelease
-from foundation.types import NO_ROW, Bools, Channel, Floats, Int32s
+from foundation.types import NO_ROW, Bools, Channel, Floats, Int8s, Int32s
 
 _CHUNK = 4096
 NO_ROWS = np.empty(0, np.int32)
+# Why a candidate is there, the first that is true of it.
+REASONS = ("bought_before", "seen_before", "similar_to", "because_of_item", "for_your_taste", "trending", "popular")
+# Plain integers: arithmetic with an IntFlag costs more than the arrays here.
+_OWN, _EMBEDDING, _TRENDING = int(Channel.BOUGHT_BEFORE), int(Channel.EMBEDDING), int(Channel.TRENDING)
+_LINKING = int(Channel.COVISITATION | Channel.ITEM_LINEAR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Selection:
         self._taken.update(rows.tolist())
 
     def take(
-        self, rows: Int32s, scores: Floats, code: str, codes: list[str] | None = None, because: Int32s | None = None
+        self, rows: Int32s, scores: Floats, code: str, codes: Int8s | None = None, because: Int32s | None = None
     ) -> None:
         """Add what is allowed of a source, in its order.
 
@@ -72,7 +77,7 @@ class Selection:
             rows: (K,) NO_ROW is passed over.
             scores: (K,).
             code: the reason of each, unless ``codes`` gives one each.
-            codes: (K,) reasons.
+            codes: (K,) reasons as places in ``REASONS``.
             because: (K,) the row that led to each, or NO_ROW.
         """
         for at in np.flatnonzero(self._allowed(rows)).tolist():
@@ -83,7 +88,8 @@ class Selection:
                 continue
             self._taken.add(row)
             why = NO_ROW if because is None else int(because[at])
-            self._places.append(Place(row, float(scores[at]), codes[at] if codes else code, why))
+            reason = code if codes is None else REASONS[codes[at]]
+            self._places.append(Place(row, float(scores[at]), reason, why))
 
     def fill_popular(self) -> None:
         """Add the release's items by popularity until full: enough whenever enough match."""
@@ -115,20 +121,30 @@ class Selection:
         return allowed
 
 
-def reasons(channels: Int32s, anchor: Int32s, context: int) -> tuple[list[str], Int32s]:
+def reasons(rows: Int32s, channels: Int32s, anchor: Int32s, context: int, bought: Int32s) -> tuple[Int8s, Int32s]:
     """The reason of each candidate from who proposed it.
 
     Args:
+        rows: (K,) the candidates.
         channels: (K,) Channel flags.
         anchor: (K,) the history row that explains it best, or NO_ROW.
         context: the row of the page's item, or NO_ROW.
+        bought: rows that the user has bought, of all that is known of the past.
 
     Returns:
-        (K,) codes and the row that each names, NO_ROW where none.
+        (K,) places in ``REASONS`` and the row that each names, NO_ROW where none.
     """
-    linked = (channels & (Channel.COVISITATION | Channel.ITEM_LINEAR) > 0) & (anchor != NO_ROW)
-    conditions = [channels & Channel.BOUGHT_BEFORE > 0, linked & (anchor == context), linked]
-    conditions += [channels & Channel.EMBEDDING > 0, channels & Channel.TRENDING > 0]
-    names = ["bought_before", "similar_to", "because_of_item", "for_your_taste", "trending"]
-    codes: list[str] = np.select(conditions, names, "popular").tolist()
-    return codes, np.where(linked & ~conditions[0], anchor, NO_ROW).astype(np.int32)
+    linked = (channels & _LINKING > 0) & (anchor != NO_ROW)
+    own = channels & _OWN > 0
+    conditions = (
+        own & np.isin(rows, bought),
+        own,
+        linked & (anchor == context),
+        linked,
+        channels & _EMBEDDING > 0,
+        channels & _TRENDING > 0,
+    )
+    codes = np.full(len(channels), len(conditions), np.int8)
+    for place in range(len(conditions) - 1, -1, -1):
+        codes[conditions[place]] = place
+    return codes, np.where(linked & ~own, anchor, np.int32(NO_ROW))

@@ -27,6 +27,16 @@ class ApiSettings:
     body_limit: int = setting(1_048_576, unit="bytes", help="largest request body; larger ones are answered 413")
     cors_origins: tuple[str, ...] = setting((), unit="", help="origins that browsers may call from; * for all")
     live_half_life_s: int = setting(3600, unit="s", help="half-life of an event in live trending")
-    live_support: float = setting(5.0, unit="weight", help="decayed weight below which nothing trends")
+    live_support: float = setting(
+        2.5,
+        unit="weight",
+        help="decayed weight below which nothing trends; between a view (1) and an add to cart (3), so that one click "
+        "is no trend and one shopper's decision is",
+    )
     live_prior: float = setting(20.0, unit="weight", help="pseudo-weight that live counts are smoothed with")
+    shopper_list: bool = setting(
+        False,
+        unit="",
+        help="answer GET /v1/users with a few user ids to try; ids of people are not public: for demonstrations only",
+    )
     future_ms: int = setting(86_400_000, unit="ms", help="how far ahead of our clock an event's timestamp may be")

@@ -6,6 +6,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from foundation.shoppers import Shopper
+
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
 Price: TypeAlias = Annotated[float, Meta(ge=0)]
 PageSize: TypeAlias = Annotated[int, Meta(ge=1, le=200, description="items wanted; api.page_size when left out")]
@@ -122,6 +124,7 @@ ReasonCode: TypeAlias = Literal[
     "because_of_item",
     "for_your_taste",
     "bought_before",
+    "seen_before",
     "similar_to",
     "bought_together",
     "trending",
@@ -236,6 +239,33 @@ class UserSummary(Struct, frozen=True):
 
     user_id: str
     events: list[HistoryEntry]
+
+
+class UsersParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request for users to try."""
+
+    n: Annotated[int, Meta(ge=1, le=200, description="users wanted; a release names up to 12")] = 12
+
+
+class UserList(Struct, frozen=True):
+    """A few known users of this release: the latest of each region, then the second of each, and so on."""
+
+    users: list[Shopper]
+
+
+class CategoryEntry(Struct, frozen=True, kw_only=True):
+    """One category and how much is in it."""
+
+    path: Annotated[str, Meta(description="levels joined by ' > ', as filters take it")]
+    parent: Annotated[str | None, Meta(description="path of the next wider one; null at the top")]
+    level: Annotated[int, Meta(ge=1, le=3)]
+    items: Annotated[int, Meta(ge=1, description="items in it and below, sold out or not")]
+
+
+class CategoryList(Struct, frozen=True):
+    """Every category of the catalogue, sorted by path: each follows its parent."""
+
+    categories: list[CategoryEntry]
 
 
 class ProblemError(Struct, frozen=True):

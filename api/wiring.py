@@ -26,6 +26,7 @@ from foundation.errors import EndcapError, ReleaseDamaged
 from foundation.home import HomeSettings
 from foundation.public_lists import PublicLists
 from foundation.releases import Release, ReleaseRepository
+from foundation.shoppers import read_shoppers
 from foundation.stores.embedded import EmbeddedStore
 from foundation.stores.protocol import Store
 from foundation.streams.embedded import EmbeddedStream
@@ -76,6 +77,7 @@ def _read(opened: Release, stream: EventStream, settings: ApiSettings) -> Loaded
         ranker=load_ranker(folder, catalogue),
         mask=FilterCache(catalogue).mask,
         live=LiveTrending(catalogue, lists, stream, manifest.stream_position, settings),
+        shoppers=read_shoppers(folder),
     )
 
 

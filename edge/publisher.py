@@ -201,6 +201,17 @@ class EdgePublisher:
         differing = [key for key in now.keys() | then[0].keys() if now.get(key) != then[0].get(key)]
         return Report(old.previous.version, 1, 0, self._invalidate(sorted(differing)))
 
+    def versions(self) -> tuple[str, str]:
+        """The releases whose lists are served and were served before; '' where there is none.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        pointer = self._decode(self._store.get_pointer(), force=False)
+        if pointer is None:
+            return "", ""
+        return pointer.current.version, pointer.previous.version if pointer.previous else ""
+
     def audit(self) -> list[str]:
         """Names of what is served now and is missing or damaged; ``plan(full=True)`` repairs it.
 

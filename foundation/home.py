@@ -46,3 +46,8 @@ class HomeSettings:
     def shop(self) -> Path:
         """The sample shop's files, where no shop of one's own is given."""
         return self._room("sample-shop")
+
+    @property
+    def last_import(self) -> Path:
+        """The folder and the adapter of the last import, as JSON."""
+        return self._room("last-import.json")

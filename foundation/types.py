@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ Floats: TypeAlias = NDArray[np.float32]
 Bools: TypeAlias = NDArray[np.bool_]
 
 NO_ROW = -1
+
+_Number = TypeVar("_Number", np.int8, np.int32, np.int64)
 
 
 class EventType(IntEnum):
@@ -85,18 +87,24 @@ class QueryBatch:
     def with_context(self) -> QueryBatch:
         """The batch in which looking at the page's item is each user's newest event: (B, L + 1) histories."""
         here = self.context_item >= 0  # (B,)
-        items, types, times = (
-            np.where(here[:, None], np.pad(a, ((0, 0), (0, 1))), np.pad(a, ((0, 0), (1, 0)), constant_values=fill))
-            for a, fill in ((self.items, NO_ROW), (self.types, 0), (self.times, 0))
-        )
-        items[here, -1] = self.context_item[here]
-        types[here, -1] = EventType.VIEW
-        times[here, -1] = self.now[here]
+        items = _appended(self.items, here, self.context_item[here], NO_ROW)
+        types = _appended(self.types, here, int(EventType.VIEW), 0)
+        times = _appended(self.times, here, self.now[here], 0)
         return replace(self, items=items, types=types, times=times)
 
     def mask_of(self, row: int) -> Bools | None:
         """The eligibility mask of one query; None when every item is allowed."""
         return self.eligible[row] if self.eligible else None
+
+
+def _appended(history: NDArray[_Number], here: Bools, last: Any, padding: int) -> NDArray[_Number]:
+    """(B, L + 1): lines that are ``here`` move left and end in ``last``, the others are padded on the left."""
+    wider = np.empty((history.shape[0], history.shape[1] + 1), history.dtype)
+    wider[:, 0] = padding
+    wider[:, 1:] = history
+    wider[here, :-1] = history[here]
+    wider[here, -1] = last
+    return wider
 
 
 @dataclass(frozen=True, slots=True)

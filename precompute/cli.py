@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -13,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from foundation.errors import EndcapError
+from foundation.home import HomeSettings
 
 _HELP = {
     "rich_markup_mode": "rich",
@@ -31,7 +34,9 @@ Data = Annotated[
 AdapterName = Annotated[
     str | None, typer.Option("--adapter", help="Named dataset; see endcap import --help. Recognised when left out.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Publish to the edge even if far fewer lists remain.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Serve it even if a simpler method does better or far fewer lists remain.")
+]
 
 _UP_HELP = """Everything on this machine: import, train, evaluate, precompute, publish, serve.
 
@@ -68,21 +73,31 @@ def up(
     settings = load_settings()
     built = bool(ReleaseRepository(settings.home.releases).pointer().current)
     if data is not None or rebuild or not built:
-        source = data or _sample_shop(settings.home.shop)
+        source, adapter = (data, adapter) if data else _last_shop(settings.home)
         _import(source, adapter)
         _train(force=force or data is not None)
-    _serve()
+    _serve(demonstration=True)
+
+
+def _last_shop(home: HomeSettings) -> tuple[Path, str | None]:
+    """What was imported last, to be built again; the sample shop, made now, where nothing was."""
+    if home.last_import.exists():
+        folder, adapter = json.loads(home.last_import.read_text(encoding="utf-8"))
+        if Path(folder) != home.shop.resolve():
+            return Path(folder), adapter
+    return _sample_shop(home.shop), None
 
 
 def _sample_shop(folder: Path) -> Path:
-    from precompute.sample_shop import SampleShopConfig, make_shop, write_shop
+    from precompute.sample_shop import END, SampleShopConfig, make_shop, write_shop
     from precompute.stages import Stages
 
     with Stages(out).stage("sample shop") as stage:
         stage.progress(0.2, "items, people and sixty days of events")
         shop = make_shop(SampleShopConfig())
         folder.mkdir(parents=True, exist_ok=True)
-        write_shop(shop, folder)
+        weeks = max(0, (time.time_ns() // 1_000_000 - END) // (7 * 86_400_000))
+        write_shop(shop, folder, weeks)
         stage.made = f"{shop.items.height:,} items and {shop.events.height:,} events in {folder}"
     return folder
 
@@ -155,6 +170,7 @@ def _import(folder: Path, adapter: str | None) -> None:
         stage.made = (
             f"{meta.n_items:,} items, {meta.n_users:,} users, {meta.n_events:,} events; {meta.rejected:,} rejected"
         )
+    settings.home.last_import.write_text(json.dumps([str(folder.resolve()), adapter]), encoding="utf-8")
     for reason in read_report(current_dataset(settings.home.datasets)).reasons:
         out.print(f"  [yellow]{reason.count:,}[/] {reason.table} rejected: {reason.reason}")
 
@@ -181,7 +197,8 @@ def _train(*, force: bool) -> None:
     data = Dataset.load(current_dataset(settings.home.datasets))
     built = Pipeline(data, settings, Stages(out), " ".join(["endcap", *sys.argv[1:]]), force=force).run()
     report = settings.home.releases / built.manifest.version / "report" / "index.html"
-    out.print(f"[bold]Release {built.manifest.version}[/] is served. Report: {report}")
+    state = "is served" if built.served else "is held back: a simpler method does better; endcap release use serves it"
+    out.print(f"[bold]Release {built.manifest.version}[/] {state}. Report: {report}", soft_wrap=True)
 
 
 @app.command()
@@ -193,9 +210,16 @@ def serve() -> None:
     _serve()
 
 
-def _serve() -> NoReturn:
-    from precompute.settings import load_settings
+def _serve(*, demonstration: bool = False) -> NoReturn:
+    from foundation.settings import read_toml
+    from precompute.settings import CONFIG_FILE, load_settings
 
+    if demonstration:
+        # The page may offer shoppers to pick, as long as nobody said otherwise or can look in from outside.
+        said = read_toml(Path(os.environ.get("ENDCAP_CONFIG", CONFIG_FILE))).get("api", {})
+        host = os.environ.get("ENDCAP_API_HOST", said.get("host", "127.0.0.1"))
+        if "shopper_list" not in said and host in ("127.0.0.1", "::1", "localhost"):
+            os.environ.setdefault("ENDCAP_API_SHOPPER_LIST", "true")
     # The programs meet only through data: the API is another program, and takes over this process.
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "api", load_settings().home.path])  # noqa: S606 - our own interpreter and module
@@ -225,8 +249,9 @@ def release_use(version: Annotated[str, typer.Argument(help="A version of endcap
     from foundation.releases import ReleaseRepository
     from precompute.settings import load_settings
 
-    ReleaseRepository(load_settings().home.releases).point_to(version)
-    out.print(f"{version} is served")
+    home = load_settings().home
+    ReleaseRepository(home.releases).point_to(version)
+    out.print(f"{version} is served; {_edge_follows(home, version)}")
 
 
 @release_app.command("rollback")
@@ -235,14 +260,28 @@ def release_rollback() -> None:
     from foundation.releases import ReleaseRepository
     from precompute.settings import load_settings
 
-    out.print(f"{ReleaseRepository(load_settings().home.releases).rollback()} is served")
+    home = load_settings().home
+    version = ReleaseRepository(home.releases).rollback()
+    out.print(f"{version} is served; {_edge_follows(home, version)}")
+
+
+def _edge_follows(home: HomeSettings, version: str) -> str:
+    """Take the edge back one publication if that is the release now served; say what the edge serves."""
+    from edge.publisher import EdgePublisher
+    from edge.stores.directory import DirectoryStore
+
+    publisher = EdgePublisher(DirectoryStore(home.edge))
+    current, previous = publisher.versions()
+    if current != version and previous == version:
+        current = publisher.rollback().version
+    return f"the edge serves {current or 'nothing yet'}"
 
 
 @app.command()
 def config() -> None:
     """Print every setting: its value, unit, source and meaning.
 
-    Set one in endcap.toml ([api] then port = 9000) or by a variable (ENDCAP_API_PORT=9000).
+    Set one in endcap.toml (table api, key port) or by a variable (ENDCAP_API_PORT=9000).
     """
     from precompute.settings import load_settings
 

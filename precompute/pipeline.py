@@ -21,6 +21,7 @@ from foundation.events import Histories
 from foundation.manifest import Manifest
 from foundation.public_lists import PublicLists
 from foundation.releases import ReleaseRepository
+from foundation.shoppers import write_shoppers
 from foundation.stores.embedded import EmbeddedStore
 from foundation.stores.protocol import Store
 from foundation.user_state import HISTORY, USER_LIST
@@ -28,6 +29,7 @@ from precompute.assess import BaselineLists, assess, repeats_matter, run_baselin
 from precompute.lists import compute_lists
 from precompute.queries import user_regions
 from precompute.settings import Settings
+from precompute.shoppers import choose_shoppers
 from precompute.stages import Stages
 from precompute.training import FittedRetrieval, fit_retrieval, window_examples, write_ranker
 from precompute.user_lists import write_histories, write_user_lists
@@ -47,6 +49,7 @@ class Built:
 
     manifest: Manifest
     report: Report
+    served: bool  # False where the gate held it back
 
 
 @dataclass(frozen=True)
@@ -82,15 +85,21 @@ class Pipeline:
             taught = self._teach("ranker", examples, tested, None)
             report = self._judge(windows, tested, taught.ranker, baselines.result)
             newer = self._examples("examples +", tested, windows.end)
-            final = self._fit("release", windows.end, releases.stage(), tested.encoder)
+            final = self._fit("release", windows.now, releases.stage(), tested.encoder)
             ranker = self._teach("ranker +", Examples.join((examples, newer)), final, taught.network).ranker
-            lists = self._lists(final, windows.end)
+            lists = self._lists(final, windows.now)
             manifest = self._seal(releases, final, report)
-        self._users(manifest, final, ranker, windows.end)
-        self._edge(lists, manifest)
-        releases.point_to(manifest.version)
+        self._users(manifest, final, ranker, windows.now)
+        served = self._passes(releases, report)
+        if served:
+            self._edge(lists, manifest)
+            releases.point_to(manifest.version)
         self._forget(releases)
-        return Built(manifest, report)
+        return Built(manifest, report, served)
+
+    def _passes(self, releases: ReleaseRepository, report: Report) -> bool:
+        """The gate: what does worse than a simpler method does not replace what is served, unless forced."""
+        return self._force or report.verdict.status != "worse" or not releases.pointer().current
 
     def _fit(self, name: str, cut: int, folder: Path, warm: Encoder | None) -> FittedRetrieval:
         settings = self._settings
@@ -165,6 +174,7 @@ class Pipeline:
             self._data.catalogue.write(final.folder / "items.parquet")
             regions = msgspec.json.encode(list(self._data.meta.regions))
             (final.folder / "regions.json").write_bytes(regions)
+            write_shoppers(final.folder, choose_shoppers(self._data.events, self._data.user_ids))
             (final.folder / "report").mkdir()
             write_report(report, final.folder / "report")
             ours = next(row for row in report.systems if row.kind == "ours")
@@ -212,7 +222,8 @@ class Pipeline:
             done = publisher.publish(
                 objects, manifest.version, generated_at=lists.generated_at, aliases=aliases, force=self._force
             )
-            stage.made = f"{len(objects):,} objects and {len(aliases):,} aliases: {done.writes:,} writes"
+            swept = publisher.gc()
+            stage.made = f"{len(objects):,} objects, {len(aliases):,} aliases: {done.writes:,} writes, {swept:,} swept"
 
     def _forget(self, releases: ReleaseRepository) -> None:
         """Old releases go, and with them what the store kept for them."""

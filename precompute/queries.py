@@ -48,14 +48,16 @@ def label_moments(histories: Histories, cut: int, seed: int) -> Moments:
     start = histories.indptr[:-1] + known  # (U,) the first entry in the window
     inside = histories.indptr[1:] - start
     rng = np.random.default_rng(seed)
-    several = np.flatnonzero(inside > 1)
+    # A third of the users: more would teach the ranker visits at the cost of returning visitors
+    # (NDCG@10 at the cut, UCI validation window, two seeds: all users .331, none .340).
+    several = rng.permutation(np.flatnonzero(inside > 1))[: int((inside > 1).sum()) // 3]
     after = start[several] + 1 + rng.integers(0, inside[several] - 1)
     end = int(histories.time.max(initial=cut)) + 1
     at = rng.integers(cut, end, n_users)
     earlier = histories.time < at[entry_user]
     by_then = histories.indptr[:-1] + np.bincount(entry_user[earlier], minlength=n_users)
     back = np.flatnonzero((by_then > histories.indptr[:-1]) & (by_then < histories.indptr[1:]) & (inside > 0))
-    first = np.flatnonzero((inside > 0) & (known > 0))
+    first = np.flatnonzero(inside > 0)  # newcomers too: an empty history is a request like any other
     return Moments(
         np.concatenate([first, back, several]).astype(np.int32),
         np.concatenate([np.full(len(first), cut, np.int64), at[back], histories.time[after - 1] + 1]),

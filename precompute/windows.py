@@ -29,11 +29,16 @@ class WindowSettings:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Three cuts in ms: [.., label) trains retrieval, [label, test) labels the ranker, [test, end) tests both."""
+    """Cuts in ms: [.., label) trains retrieval, [label, test) labels the ranker, [test, end) tests both.
+
+    The test window is as long as the label window, so that what is judged looks as far ahead as what
+    was learned. ``now`` is the end of the log, which a release is fitted on.
+    """
 
     label: int
     test: int
     end: int
+    now: int
 
 
 def choose_windows(events: Events, settings: WindowSettings) -> Windows:
@@ -44,15 +49,17 @@ def choose_windows(events: Events, settings: WindowSettings) -> Windows:
     """
     if len(events) < 100:
         raise InvalidInput(f"{len(events)} events are too few to train and test on; bring at least 100")
-    end = int(events.time[-1]) + 1
-    span = end - int(events.time[0])
+    now = int(events.time[-1]) + 1
+    span = now - int(events.time[0])
     days = settings.test_days or min(_LONGEST_DAYS, _SHARE_OF_SPAN * span / DAY_MS)
     length = int(days * DAY_MS)
-    windows = Windows(end - 2 * length, end - length, end)
+    windows = Windows(now - 2 * length, now - length, now, now)
     if not settings.test_days and not _enough(events, windows):
-        label, test = np.quantile(events.time, (0.8, 0.9), method="lower")
-        windows = Windows(int(label), int(test), end)
-    if not events.time[0] < windows.label < windows.test < end or not len(events.between(windows.label, windows.test)):
+        label, test = (int(t) for t in np.quantile(events.time, (0.8, 0.9), method="lower"))
+        windows = Windows(label, test, min(now, 2 * test - label), now)
+    if not events.time[0] < windows.label < windows.test < windows.end or not len(
+        events.between(windows.label, windows.test)
+    ):
         raise InvalidInput(
             f"windows of {days:g} days do not fit a log of {span / DAY_MS:.1f} days; set windows.test_days lower"
         )

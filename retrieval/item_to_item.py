@@ -7,12 +7,11 @@ each is, for an item, its best M others.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
-from foundation.covisitation import to_csr
 from foundation.errors import InvalidInput
 from foundation.events import DEFAULT_WEIGHTS
 from foundation.types import NO_ROW, EventType, Floats, Int8s, Int32s, Int64s, Neighbours
@@ -54,47 +53,60 @@ def history_weights(
     return np.asarray(weights, np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class _Paths:
+    """The ways from histories to items: M from each of H entries, query-major, oldest entry first."""
+
+    query: Int64s  # (H,)
+    column: Int64s  # (H,) place in the history
+    source: Int32s  # (H,) the entry's item
+    key: Int64s  # (H M,) query x N + row that is led to, -1 where there is none
+
+
 class HistoryScorer:
     """Scores items by one item-to-item matrix S, (N, N). Safe to call from several threads.
 
-    Scores of chosen rows are found with a sparse set (Briggs and Torczon 1993) in place of a sort:
-    scratch of one cell an item and query says where an item's score is, and is never cleared,
-    because what it says is checked against the place that it points to.
+    Ways that lead to the same item are joined with a sparse set (Briggs and Torczon 1993) in place
+    of a sort or a sparse product: scratch of one cell an item and query says where an item is, and
+    is never cleared, because what it says is checked or has just been written.
     """
 
     def __init__(self, neighbours: Neighbours) -> None:
         self.n_items = int(neighbours.rows.shape[0])
-        self._neighbours = neighbours
-        self._matrix = to_csr(neighbours, self.n_items)
+        self._rows = np.asarray(neighbours.rows)  # plain arrays: a memory map's own indexing is slow
+        self._scores = np.asarray(neighbours.scores)
         self._scratch = threading.local()
 
-    def score(self, items: Int32s, weights: Floats) -> sparse.csr_matrix:
-        """(B, L) histories and weights to the (B, N) sparse scores of every item they lead to.
+    def lookup(self, items: Int32s, weights: Floats, rows: Int32s) -> Floats:
+        """(B, K) exact scores of given candidates; see ``lookup_each``."""
+        return self.lookup_each(items, (weights,), rows)[0]
 
-        Columns are in no order. Entries that are NO_ROW are ignored.
+    def lookup_each(self, items: Int32s, weights: Sequence[Floats], rows: Int32s) -> list[Floats]:
+        """Exact scores of given candidates under several weightings of the same histories.
+
+        Args:
+            items: (B, L) histories; NO_ROW is ignored.
+            weights: of (B, L) each.
+            rows: (B, K) candidates.
+
+        Returns:
+            For each weighting (B, K); 0 where nothing leads to a candidate or it is NO_ROW.
 
         Raises:
             InvalidInput: the shapes differ.
         """
-        if items.shape != weights.shape or items.ndim != 2:
-            raise InvalidInput(f"items {items.shape} and weights {weights.shape} must both be (B, L)", "weights")
-        known = items >= 0
-        indptr = np.concatenate(([0], np.cumsum(known.sum(axis=1))))
-        history = sparse.csr_matrix(
-            (weights[known].astype(np.float32), items[known], indptr), shape=(items.shape[0], self.n_items)
-        )
-        return sparse.csr_matrix(history @ self._matrix)
-
-    def lookup(self, items: Int32s, weights: Floats, rows: Int32s) -> Floats:
-        """(B, K) exact scores of given candidates; 0 where nothing leads to one or it is NO_ROW."""
-        found = np.zeros(rows.shape, np.float32)
+        for given in weights:
+            _check(items, given)
+        found = [np.zeros(rows.shape, np.float32) for _ in weights]
         for part in self._chunks(items.shape[0]):
-            scores = self.score(items[part], weights[part])
-            if not scores.nnz:
-                continue
-            key = self._key(_row_of(scores), scores.indices)
-            at = self._find(key, self._key(np.arange(scores.shape[0])[:, None], rows[part]))
-            found[part] = np.where(at >= 0, scores.data[at], np.float32(0))
+            paths = self._paths(items[part])
+            wanted = self._key(np.arange(len(rows[part]))[:, None], rows[part])
+            place, at = self._find(wanted.ravel(), paths.key)
+            scores = self._scores[paths.source]  # (H, M)
+            for given, out in zip(weights, found, strict=True):
+                value = given[part][paths.query, paths.column][:, None] * scores
+                total = np.bincount(at, value.ravel(), minlength=wanted.size + 1)[place]
+                out[part] = np.where(wanted >= 0, total.reshape(wanted.shape), 0)
         return found
 
     def top(self, items: Int32s, weights: Floats, k: int) -> tuple[Int32s, Floats, Int32s]:
@@ -105,48 +117,74 @@ class HistoryScorer:
         Returns:
             (B, k) rows, NO_ROW padded on the right; (B, k) scores, 0 where padded; (B, k) anchor: the
             entry of the history that contributed most, the newest of equals.
+
+        Raises:
+            InvalidInput: the shapes differ.
         """
+        _check(items, weights)
         rows = np.full((items.shape[0], k), NO_ROW, np.int32)
         scores = np.zeros(rows.shape, np.float32)
         anchor = np.full(rows.shape, NO_ROW, np.int32)
         for part in self._chunks(items.shape[0]):
-            rows[part], scores[part] = _best(self.score(items[part], weights[part]), k)
-            anchor[part] = self._anchors(items[part], weights[part], rows[part])
+            paths = self._paths(items[part])
+            if not len(paths.key):
+                continue
+            value = (weights[part][paths.query, paths.column][:, None] * self._scores[paths.source]).ravel()
+            at = self._join(paths.key)
+            total = np.bincount(at, value, minlength=len(at)).astype(np.float32)  # by the way that stands for all
+            best = np.flatnonzero(total > 0)
+            query, row = np.divmod(paths.key[best], self.n_items)
+            rows[part], scores[part] = _best(query, row, total[best], len(rows[part]), k)
+            anchor[part] = self._anchors(paths, at, value, rows[part])
         return rows, scores, anchor
 
-    def _anchors(self, items: Int32s, weights: Floats, rows: Int32s) -> Int32s:
+    def _paths(self, items: Int32s) -> _Paths:
+        query, column = np.nonzero(items >= 0)
+        source = items[query, column]
+        return _Paths(query, column, source, self._key(query[:, None], self._rows[source]).ravel())
+
+    def _anchors(self, paths: _Paths, at: Int64s, value: Floats, rows: Int32s) -> Int32s:
         """(B, k) the history entry with the largest product w_h x S[h, row] for each proposed row."""
         anchor = np.full(rows.shape, NO_ROW, np.int32)
-        proposed = np.flatnonzero(rows >= 0)
-        query, position = np.nonzero((items >= 0) & (weights > 0))  # (H,) by query, oldest first
-        source = items[query, position]
-        value = (weights[query, position][:, None] * self._neighbours.scores[source]).ravel()  # (H M,)
-        key = self._key(query[:, None], self._neighbours.rows[source]).ravel()
-        at = self._find(self._key(proposed // max(1, rows.shape[1]), rows.ravel()[proposed]), key)
-        relevant = np.flatnonzero(at >= 0)
+        query, place = np.nonzero(rows >= 0)
+        chosen = self._slot()[query * self.n_items + rows[query, place]]  # ``at`` was read from the same scratch
+        counts = np.zeros(len(at), np.bool_)
+        counts[chosen] = True
+        relevant = np.flatnonzero(counts[at])
         at, value = at[relevant], value[relevant]
-        largest = np.zeros(len(proposed), np.float32)
+        largest = np.zeros(len(counts), np.float32)
         np.maximum.at(largest, at, value)
         winner = np.flatnonzero(value == largest[at])
-        entry = relevant[winner] // max(1, self._neighbours.rows.shape[1])
-        anchor.ravel()[proposed[at[winner]]] = source[entry]  # of equals the last, and so the newest, stays
+        source = np.empty(len(counts), np.int32)
+        # Of equals the last, and so the newest, stays.
+        source[at[winner]] = paths.source[relevant[winner] // self._rows.shape[1]]
+        anchor[query, place] = source[chosen]
         return anchor
 
     def _key(self, query: Int64s, row: Int32s) -> Int64s:
         """Where (query in the chunk, row) is in the scratch; -1 for NO_ROW."""
         return np.where(row >= 0, query * self.n_items + row, -1)
 
-    def _find(self, keys: Int64s, wanted: Int64s) -> Int64s:
-        """The position in ``keys``, which are distinct, of each wanted key; -1 where absent or -1."""
-        if not len(keys):
-            return np.full(wanted.shape, -1, np.int64)
+    def _join(self, keys: Int64s) -> Int64s:
+        """For each key the position of one of its equals, the same for all of them."""
+        slot = self._slot()
+        slot[keys] = np.arange(len(keys), dtype=np.int32)
+        return slot[keys].astype(np.int64)
+
+    def _find(self, wanted: Int64s, keys: Int64s) -> tuple[Int64s, Int64s]:
+        """``wanted`` joined, and for each key its position there; one past the end where it is not wanted."""
+        place = self._join(wanted)
+        end = len(wanted)
+        at = np.minimum(self._slot()[keys], end)  # what an earlier call left may point further
+        return place, np.where(np.append(wanted, -1)[at] == keys, at, end)
+
+    def _slot(self) -> Int32s:
+        """The calling thread's scratch; its last cell is nobody's, for keys of -1."""
         slot: Int32s | None = getattr(self._scratch, "slot", None)
         if slot is None:
             cells = max(self.n_items, min(_CELLS, _QUERIES * self.n_items))
-            slot = self._scratch.slot = np.zeros(cells, np.int32)
-        slot[keys] = np.arange(len(keys), dtype=np.int32)
-        at = np.minimum(slot[wanted], len(keys) - 1)  # what an earlier call left may point further
-        return np.where((keys[at] == wanted) & (wanted >= 0), at, -1)
+            slot = self._scratch.slot = np.zeros(cells + 1, np.int32)
+        return slot
 
     def _chunks(self, batch: int) -> Iterator[slice]:
         """Parts of a batch whose keys fit into the scratch."""
@@ -154,22 +192,19 @@ class HistoryScorer:
         return (slice(start, min(start + size, batch)) for start in range(0, batch, size))
 
 
-def _row_of(matrix: sparse.csr_matrix) -> Int64s:
-    """The row of each stored entry, in storage order."""
-    return np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+def _check(items: Int32s, weights: Floats) -> None:
+    if items.shape != weights.shape or items.ndim != 2:
+        raise InvalidInput(f"items {items.shape} and weights {weights.shape} must both be (B, L)", "weights")
 
 
-def _best(scores: sparse.csr_matrix, k: int) -> tuple[Int32s, Floats]:
+def _best(query: Int64s, row: Int64s, score: Floats, batch: int, k: int) -> tuple[Int32s, Floats]:
     """(B, k) rows and scores. One 64-bit word holds (descending score, row), so no two are equal."""
-    batch = int(scores.shape[0])
-    at = np.flatnonzero(scores.data > 0)
-    query = _row_of(scores)[at]
     counts = np.bincount(query, minlength=batch)
     width = max(k, int(counts.max(initial=0)))
     start = np.arange(batch) * width - (np.cumsum(counts) - counts)
-    bits = scores.data[at].view(np.int32).astype(np.int64)  # positive floats sort like their bits
+    bits = score.view(np.int32).astype(np.int64)  # positive floats sort like their bits
     flat = np.full(batch * width, _EMPTY)
-    flat[np.arange(len(at)) + start[query]] = (-bits << 32) | scores.indices[at]
+    flat[np.arange(len(query)) + start[query]] = (-bits << 32) | row
     words = flat.reshape(batch, width)
     if width > k > 0:
         words = np.partition(words, k - 1, axis=1)

@@ -96,20 +96,27 @@ class MultiChannelRetriever:
         """(B, K, C) every channel's score of every candidate, whoever proposed it; 0 on padding."""
         channels = self._channels
         recent = items[:, -fresh.shape[1] :]
+        recently = np.zeros_like(lasting)
+        recently[:, lasting.shape[1] - fresh.shape[1] :] = fresh
         vectors = channels.item_embeddings[np.maximum(rows, 0)]  # (B, K, D)
         last = recent[:, -1]
         known_last = (last >= 0).astype(np.float32)[:, None]
         similarity = np.einsum("bkd,bd->bk", vectors, channels.item_embeddings[np.maximum(last, 0)]) * known_last
-        linear = channels.item_linear
+        newest = np.zeros_like(fresh)
+        newest[:, -1:] = known_last
+        seen_next, seen_last = channels.covisitation.lookup_each(recent, (fresh, newest), rows)
         nothing = np.zeros(rows.shape, np.float32)
+        linear = linear_recent = nothing
+        if channels.item_linear is not None:
+            linear, linear_recent = channels.item_linear.lookup_each(items, (lasting, recently), rows)
         scores = np.stack(
             [
                 np.einsum("bkd,bd->bk", vectors, user),
-                channels.covisitation.lookup(recent, fresh, rows),
-                nothing if linear is None else linear.lookup(items, lasting, rows),
-                nothing if linear is None else linear.lookup(recent, fresh, rows),
+                seen_next,
+                linear,
+                linear_recent,
                 similarity,
-                channels.covisitation.lookup(last[:, None], known_last, rows),
+                seen_last,
             ],
             axis=2,
         ).astype(np.float32)

@@ -10,7 +10,7 @@ import { Shelf } from "./shelf.js";
 
 const LIST_SIZE = 12;
 const PAGE_SIZE = 24;
-const SAMPLE = 200; // items a category is looked at for its subcategories; the API's largest page
+const SHOPPERS = 12; // known users to pick from
 const HISTORY_SHOWN = 12;
 const TRENDING_LAG_MS = 1300; // the API rebuilds a trending list at most once a second
 const EVENTS = "v1/events";
@@ -37,6 +37,8 @@ function loadPersonal() {
 function loadAll() {
   loadPersonal();
   loadCatalogue();
+  loadCategories();
+  loadShoppers();
   loadCartShelf();
   if (!open.id) return;
   loadNeighbours(open.id);
@@ -47,8 +49,7 @@ function loadAll() {
 /* ── Browsing ─────────────────────────────────────────────────────────── */
 
 const browsing = { category: "", cursor: null, items: [], abort: null, cards: new Cards($("catalogue")) };
-const categories = new Set();
-const explored = new Set();
+const categories = new Map(); // as the API describes them, by path, wider ones first
 
 /** Loads the first page of what was asked for, or the next one. */
 async function loadCatalogue({ more = false } = {}) {
@@ -59,7 +60,6 @@ async function loadCatalogue({ more = false } = {}) {
     const { body } = await getJson(address("v1/items", { ...asked, cursor: more ? browsing.cursor : null }), abort.signal);
     browsing.items = more ? [...browsing.items, ...body.items] : body.items;
     browsing.cursor = body.next_cursor;
-    learnCategories(body.items);
     browsing.cards.draw(browsing.items);
     if (!browsing.items.length) $("catalogue").replaceChildren(h("li", { className: "empty" }, "Nothing here matches. Try fewer words or another category."));
     $("more").hidden = !body.next_cursor;
@@ -73,39 +73,37 @@ async function loadCatalogue({ more = false } = {}) {
   }
 }
 
-function learnCategories(items) {
-  const known = categories.size;
-  for (const { category } of items) {
-    const levels = category.split(" > ").filter(Boolean);
-    levels.forEach((_, depth) => categories.add(levels.slice(0, depth + 1).join(" > ")));
+/** Every category with its size. */
+async function loadCategories() {
+  try {
+    const { body } = await getJson("v1/categories");
+    categories.clear();
+    for (const one of body.categories) categories.set(one.path, one);
+    if (nearest(browsing.category) === browsing.category) drawCategories();
+    else choose(nearest(browsing.category)); // another release may have dropped it
+    explain($("categories-problem"), null);
+  } catch (error) {
+    unreachable(error);
+    explain($("categories-problem"), error, loadCategories);
   }
-  if (categories.size > known || !$("categories").querySelector("button")) drawCategories();
 }
 
-/** Finds the subcategories of a category from its most popular items; once. */
-async function explore(category) {
-  if (explored.has(category)) return;
-  explored.add(category);
-  try {
-    const { body } = await getJson(address("v1/items", { category, available: false, n: SAMPLE }));
-    learn(body.items);
-    learnCategories(body.items);
-  } catch {
-    explored.delete(category); // only the choice of subcategories is smaller; the next visit tries again
-  }
+/** A category, or the narrowest one around it that can be browsed: an item's path may have more levels. */
+function nearest(category) {
+  while (categories.size && category && !categories.has(category)) category = category.split(" > ").slice(0, -1).join(" > ");
+  return category;
 }
 
 function drawCategories() {
   const { category } = browsing;
   const levels = category ? category.split(" > ") : [];
   const path = ["", ...levels.map((_, depth) => levels.slice(0, depth + 1).join(" > "))];
-  const depth = levels.length + 1;
-  const below = [...categories].filter((one) => one.split(" > ").length === depth && (!category || one.startsWith(`${category} > `)));
+  const below = [...categories.values()].filter(({ parent }) => parent === (category || null)).map((one) => one.path);
   const button = (one, current) => h("li", {}, h("button", {
     type: "button", onclick: () => choose(one), ...(current ? { "aria-current": "true" } : {}),
-  }, one.split(" > ").at(-1) || "Everything"));
+  }, one.split(" > ").at(-1) || "Everything", one ? h("small", {}, ` ${categories.get(one)?.items.toLocaleString("en") ?? ""}`) : null));
   const focused = $("categories").contains(document.activeElement);
-  $("categories").firstElementChild.replaceChildren(...path.map((one) => button(one, one === category)), ...below.sort().map((one) => button(one, false)));
+  $("categories").firstElementChild.replaceChildren(...path.map((one) => button(one, one === category)), ...below.map((one) => button(one, false)));
   if (focused) $("categories").querySelector("[aria-current]").focus({ preventScroll: true });
 }
 
@@ -117,7 +115,6 @@ function choose(category) {
   drawCategories();
   loadCatalogue();
   loadTrending();
-  explore(category);
 }
 
 /* ── The open item ────────────────────────────────────────────────────── */
@@ -190,7 +187,7 @@ function drawItem(item) {
   $("item-title").textContent = item.title || item.item_id;
   $("item-price").textContent = money(item.price, item.currency);
   const stock = item.available ? "In stock" : h("span", { className: "gone" }, "Sold out");
-  const category = item.category ? h("button", { type: "button", onclick: () => { choose(item.category); $("browse").scrollIntoView(); } }, item.category) : null;
+  const category = item.category ? h("button", { type: "button", onclick: () => { choose(nearest(item.category)); $("browse").scrollIntoView(); } }, item.category) : null;
   $("item-facts").replaceChildren(...[item.brand ? `${item.brand} · ` : "", stock, ` · ${item.item_id} `, category].filter(Boolean));
   $("item-add").hidden = false;
   $("item-add").disabled = !item.available;
@@ -321,8 +318,31 @@ function become(id, session = remembered(`session.${id}`, null, "sessionStorage"
   remember("recent", recent);
   $("recent").replaceChildren(...recent.map((one) => h("option", { value: one })));
   $("user").value = id;
+  pick(id);
   $("who").textContent = id.startsWith("anon-") ? "A new shopper, known only to this browser." : `Shopper ${id}`;
   drawCart();
+}
+
+/** Shows who of the known shoppers this is, if any. */
+function pick(id) {
+  $("known").value = id;
+  if ($("known").selectedIndex < 0) $("known").selectedIndex = 0;
+}
+
+/** Fills the choice of known shoppers. Most shops tell nobody who their users are: then ids are typed. */
+async function loadShoppers() {
+  let users = [];
+  try {
+    users = (await getJson(address("v1/users", { n: SHOPPERS }))).body.users;
+  } catch (error) {
+    unreachable(error);
+  }
+  $("known").replaceChildren(
+    h("option", { value: "" }, "Pick one…"),
+    ...users.map(({ user_id, events }) => h("option", { value: user_id }, `${user_id} · ${events} events`)),
+  );
+  $("known").hidden = !users.length;
+  pick(shopper.id);
 }
 
 const anonymous = () => `anon-${newId().slice(0, 13)}`;
@@ -363,6 +383,7 @@ function listen() {
     event.preventDefault();
     if ($("user").value.trim()) switchTo($("user").value.trim());
   });
+  $("known").addEventListener("change", () => $("known").value && switchTo($("known").value));
   $("new-shopper").addEventListener("click", () => switchTo(anonymous()));
   $("item-add").addEventListener("click", () => open.item && addToCart(open.item, open.source));
   $("buy").addEventListener("click", buy);
@@ -375,10 +396,7 @@ function listen() {
   });
   document.addEventListener("add-to-cart", ({ detail: { item, source } }) => addToCart(item, source));
   connection.addEventListener("answered", ({ detail: { back, swapped } }) => {
-    if (swapped) {
-      forget();
-      explored.clear();
-    }
+    if (swapped) forget();
     if (back || swapped) loadAll();
     else retryFailed();
     flush();
@@ -396,7 +414,8 @@ function start() {
   become(new URLSearchParams(location.search).get("user_id") || remembered("shopper", null) || anonymous());
   loadPersonal();
   loadCatalogue();
-  explore("");
+  loadCategories();
+  loadShoppers();
   watch();
   flush();
   if (location.hash) route();

@@ -92,5 +92,7 @@ export function ago(ms) {
   const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
   if (minutes >= 0) return "just now";
   if (minutes > -60) return words.format(minutes, "minute");
-  return minutes > -1440 ? words.format(Math.round(minutes / 60), "hour") : words.format(Math.round(minutes / 1440), "day");
+  if (minutes > -1440) return words.format(Math.round(minutes / 60), "hour");
+  const days = Math.round(minutes / 1440);
+  return days > -60 ? words.format(days, "day") : words.format(Math.round(days / 30.4), "month");
 }

@@ -11,6 +11,7 @@ from api.answers import digest, encode_page
 from api.cursor import decode_cursor
 from api.filters import mask_of
 from api.http import JSON, PRIVATE, Request, Response
+from api.problems import problem
 from api.recommender import Job
 from api.release import LoadedRelease
 from api.router import Route
@@ -18,7 +19,17 @@ from api.routes.lists import row_of
 from api.selection import Limits, Selection
 from api.services import Services
 from api.surfaces import SURFACES
-from api.wire import BrowseParams, HistoryEntry, ItemFields, ItemsPage, NoParams, UserSummary
+from api.wire import (
+    BrowseParams,
+    CategoryList,
+    HistoryEntry,
+    ItemFields,
+    ItemsPage,
+    NoParams,
+    UserList,
+    UsersParams,
+    UserSummary,
+)
 from edge import headers
 from foundation.types import Bools, EventType
 from retrieval.filters import FilterSpec
@@ -50,6 +61,24 @@ async def get_item(services: Services, request: Request) -> Response:
     with services.state.lease() as release:
         body = release.fragments[row_of(release, request.path[0])] + b"}"
     return _send(services, request, body)
+
+
+async def categories(services: Services, request: Request) -> Response:
+    """Every category, whatever is in stock."""
+    request.params(NoParams)
+    with services.state.lease() as release:
+        body = _encode(CategoryList(release.category_entries))
+    return _send(services, request, body)
+
+
+async def list_users(services: Services, request: Request) -> Response:
+    """A few users to try; only where the operator said so."""
+    asked = request.params(UsersParams)
+    if not services.settings.shopper_list:
+        raise problem(404, "ids of people are not public; api.shopper_list shows a few, for a demonstration")
+    with services.state.lease() as release:
+        body = _encode(UserList(list(release.shoppers[: asked.n])))
+    return Response(body, headers=PRIVATE)
 
 
 async def get_user(services: Services, request: Request) -> Response:
@@ -100,6 +129,8 @@ ROUTES = [
         public=True,
         path_help={"item_id": "an item of the catalogue"},
     ),
+    Route("GET", "/v1/categories", categories, "The categories and how much is in each", CategoryList, public=True),
+    Route("GET", "/v1/users", list_users, "A few users to try", UserList, UsersParams, statuses=(400, 404)),
     Route(
         "GET",
         "/v1/users/{user_id}",

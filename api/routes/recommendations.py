@@ -25,7 +25,6 @@ _DETAILS = {
     "history": "the user's history could not be read; the answer rests on what is newer than the release",
     "recent_events": "the newest events could not be read; the answer rests on what is older",
     "unknown_region": "no item or event of this release has the region; it was not used",
-    "unknown_user": "nothing is known of this user yet",
     "underfilled": "fewer items match than were asked for",
 }
 

@@ -13,7 +13,7 @@ from foundation.catalogue import Catalogue
 from foundation.events import Events
 from foundation.types import Floats, Int32s, Int64s
 from precompute.sample_shop.baskets import Purchases, complete, replenish
-from precompute.sample_shop.config import END, REGIONS, SampleShopConfig
+from precompute.sample_shop.config import DAY, END, REGIONS, SampleShopConfig
 from precompute.sample_shop.goods import Goods, item_ids, items_frame, make_goods
 from precompute.sample_shop.people import People, Sessions, make_people, make_sessions
 from precompute.sample_shop.taxonomy import DEPARTMENTS, SHELVES, STYLES
@@ -82,11 +82,18 @@ def make_shop(config: SampleShopConfig | None = None, progress: Callable[[str], 
     return SampleShop(items, events, _truth(goods, people))
 
 
-def write_shop(shop: SampleShop, folder: Path) -> None:
-    """Write ``items.parquet`` and ``events.parquet`` of the input contract into ``folder``, made if absent."""
+def write_shop(shop: SampleShop, folder: Path, weeks_later: int = 0) -> None:
+    """Write ``items.parquet`` and ``events.parquet`` of the input contract into ``folder``, made if absent.
+
+    ``weeks_later`` moves every time by whole weeks, which keeps weekdays: for a shop that is to be
+    visited today, and whose shoppers should not all have been away since its log ended.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    shop.items.write_parquet(folder / "items.parquet", compression="zstd")
-    shop.events.write_parquet(folder / "events.parquet", compression="zstd")
+    later = weeks_later * 7 * DAY
+    items = shop.items.with_columns(pl.col("created_at") + later)
+    items.write_parquet(folder / "items.parquet", compression="zstd")
+    events = shop.events.with_columns(pl.col("timestamp") + later)
+    events.write_parquet(folder / "events.parquet", compression="zstd")
 
 
 def in_memory(shop: SampleShop) -> tuple[Catalogue, Events, list[str]]:

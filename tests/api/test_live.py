@@ -90,6 +90,40 @@ def test_one_user_counts_once_for_an_item() -> None:
     assert watched.rows() == [5, 15, 25]
 
 
+def test_stronger_event_raises_what_counted() -> None:
+    """A view, then an add to cart, then a purchase of one user weigh 5 together; nothing weaker adds to that."""
+    watched = Watched()
+    steps = [("view", 0.0), ("add_to_cart", 3 / 12), ("view", 3 / 12), ("purchase", 5 / 14), ("add_to_cart", 5 / 14)]
+    for step, (event_type, lift) in enumerate(steps):
+        watched.world.stream.append([Event(f"e{step}", "eve", item_id(31), event_type, NOW)])
+        watched.live.catch_up()
+        watched.now += 1.0
+        found = watched.live.find(trending_key("", "", "1d"))
+        lifts = dict(zip(found.rows.tolist(), found.scores.tolist(), strict=True))
+        assert lifts.get(31, 0.0) == pytest.approx(lift, abs=1e-3), event_type
+
+
+def test_the_difference_decays_from_when_it_was_made() -> None:
+    """A view two hours ago (now a quarter) and a purchase now, which adds 4, weigh 4.25."""
+    watched = Watched()
+    for event_id, event_type, at in (("a", "view", NOW - 2 * HOUR), ("b", "purchase", NOW)):
+        watched.world.stream.append([Event(event_id, "eve", item_id(31), event_type, at)])
+    watched.live.catch_up()
+    found = watched.live.find(trending_key("", "", "1d"))
+    assert found.rows.tolist() == [5, 15, 25, 31]
+    assert found.scores[3] == pytest.approx(4.25 / 13.25)
+
+
+@pytest.mark.parametrize(("event_type", "trends"), [("view", False), ("rating", False), ("add_to_cart", True)])
+def test_by_default_one_decision_shows_and_one_click_does_not(event_type: str, trends: bool) -> None:
+    """With the settings as they ship, one shopper's add to cart is seen in the list, one view or rating is not."""
+    world = api_world()
+    live = LiveTrending(world.catalogue, world.lists, world.stream, 0, ApiSettings(), lambda: NOW / 1000)
+    world.stream.append([Event("e", "eve", item_id(31), event_type, NOW)])
+    live.catch_up()
+    assert (31 in live.find(trending_key("", "", "1d")).rows) is trends
+
+
 def test_regions_and_categories_keep_to_themselves() -> None:
     """What the south looks at trends there and for all, not in the north; a shelf's list shows that shelf only."""
     watched = Watched()

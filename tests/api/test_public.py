@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from edge.objects import EdgeObject
 from edge.publisher import EdgePublisher
 from edge.stores.directory import DirectoryStore
+from foundation.shoppers import Shopper
 from foundation.testing.api_world import NOW
 
 
@@ -112,6 +114,59 @@ async def test_item_and_user_pages(shop: Any) -> None:
     ]
     assert events[0]["title"] == "Item 21 of shelf 2"
     assert (await shop.get("/v1/users/nobody%2F1"))["user_id"] == "nobody/1"
+
+
+async def test_categories_are_counted_and_cacheable(shop: Any) -> None:
+    """Each category once, after its parent, with all items below it, sold out or not; unchanged it is a 304."""
+    raw = await shop.client.get("/v1/categories")
+    assert raw.json()["categories"] == [
+        {"path": "Shop", "parent": None, "level": 1, "items": 40},
+        *({"path": f"Shop > Shelf {s}", "parent": "Shop", "level": 2, "items": 10} for s in range(4)),
+    ]
+    assert raw.headers["cache-control"].startswith("public, max-age=")
+    assert raw.headers["cache-tag"] == "catalogue"
+    again = await shop.client.get("/v1/categories", headers={"if-none-match": raw.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_users_are_named_only_where_that_is_wanted(opened: Any, loaded: Any) -> None:
+    """By default the list is a 404 that names the setting; switched on it is private, and empty in an older release."""
+    async with opened() as shop:
+        told = await shop.get("/v1/users", 404)
+        assert "api.shopper_list" in told["detail"]
+    async with opened(shopper_list=True) as shop:
+        assert await shop.get("/v1/users") == {"users": []}
+        known = tuple(Shopper(f"u{number}", 10 + number, NOW - number) for number in range(12))
+        await shop.publish(replace(loaded(shop.world), version="v2", shoppers=known))
+        raw = await shop.client.get("/v1/users?n=2")
+        assert raw.headers["cache-control"] == "private, no-store"
+        assert raw.json() == {
+            "users": [
+                {"user_id": "u0", "events": 10, "last_seen": NOW},
+                {"user_id": "u1", "events": 11, "last_seen": NOW - 1},
+            ]
+        }
+        assert len((await shop.get("/v1/users"))["users"]) == 12
+        await shop.get("/v1/users", 400, n=0)
+
+
+async def test_the_shop_page_may_run_nothing_foreign(shop: Any) -> None:
+    """Page, script and 304 carry the policy, are checked before reuse and sent to nobody; the documentation is free."""
+    page = await shop.client.get("/")
+    script = await shop.client.get("/app.js")
+    again = await shop.client.get("/app.js", headers={"if-none-match": script.headers["etag"]})
+    assert (page.status_code, script.status_code, again.status_code) == (200, 200, 304)
+    for answer in (page, script, again):
+        policy = answer.headers["content-security-policy"].split("; ")
+        assert {"default-src 'self'", "object-src 'none'", "frame-ancestors 'none'"} <= set(policy)
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cache-control"] == "no-cache"
+    documentation = await shop.client.get("/docs")
+    assert documentation.status_code == 200
+    assert "content-security-policy" not in documentation.headers
+    assert (await shop.client.get("/none.js")).headers["content-type"] == "application/problem+json"
 
 
 async def test_edge_objects_are_served_with_their_headers(shop: Any, tmp_path: Any) -> None:

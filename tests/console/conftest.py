@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from api.settings import ApiSettings
 from api.wiring import build_services
 from edge.reader import EdgeReader
 from edge.stores.directory import DirectoryStore
+from foundation.shoppers import Shopper
 from foundation.streams.group_commit import GroupCommitter
 from foundation.testing.api_world import NOW, ApiWorld, api_world
 from foundation.testing.browser import errors_of, open_chromium, set_media, set_offline, set_window
@@ -28,7 +30,8 @@ from foundation.types import Event
 from retrieval.filters import FilterCache
 
 # Deadlines are for the ladder's own tests: a loaded machine must not turn these lists into lower rungs.
-SETTINGS = ApiSettings(deadline_ms=30_000, store_deadline_ms=30_000, history=8)
+SETTINGS = ApiSettings(deadline_ms=30_000, store_deadline_ms=30_000, history=8, shopper_list=True)
+SHOPPERS = (Shopper("ann", 9, NOW), Shopper("zoë & co/1", 60, NOW))
 
 
 @dataclass
@@ -37,6 +40,7 @@ class ShopServer:
 
     folder: Path
     world: ApiWorld = field(default_factory=api_world)
+    settings: ApiSettings = SETTINGS
     url: str = ""
 
     def start(self) -> None:
@@ -64,13 +68,17 @@ class ShopServer:
             store=self.world.store,
             stream=GroupCommitter(self.world.stream),
             edge=EdgeReader(DirectoryStore(self.folder)),
-            settings=SETTINGS,
+            settings=self.settings,
             now_ms=lambda: NOW,
         )
 
     def _load(self) -> LoadedRelease:
         world = self.world
-        clock = NOW / 1000
+        started = time.monotonic()
+
+        def clock() -> float:  # goes on: a trending list is made again once a second
+            return NOW / 1000 + time.monotonic() - started
+
         release = LoadedRelease(
             version=world.version,
             created_ms=NOW,
@@ -80,7 +88,8 @@ class ShopServer:
             retriever=world.retriever,
             ranker=world.ranker,
             mask=FilterCache(world.catalogue).mask,
-            live=LiveTrending(world.catalogue, world.lists, world.stream, 0, SETTINGS, lambda: clock),
+            live=LiveTrending(world.catalogue, world.lists, world.stream, 0, self.settings, clock),
+            shoppers=SHOPPERS,
         )
         release.prepare()
         return release
@@ -122,12 +131,12 @@ def browser(chromium: Chrome) -> Iterator[Chrome]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, browser: Chrome) -> Iterator[Callable[[ApiWorld], ShopServer]]:
-    """Serves a world; for tests that need one of their own."""
+def serve(tmp_path: Path, browser: Chrome) -> Iterator[Callable[..., ShopServer]]:
+    """Serves a world, with settings if they matter; for tests that need some of their own."""
     servers: list[ShopServer] = []
 
-    def start(world: ApiWorld) -> ShopServer:
-        server = ShopServer(tmp_path, world)
+    def start(world: ApiWorld, settings: ApiSettings = SETTINGS) -> ShopServer:
+        server = ShopServer(tmp_path, world, settings)
         servers.append(server)
         server.start()
         return server
@@ -139,6 +148,6 @@ def serve(tmp_path: Path, browser: Chrome) -> Iterator[Callable[[ApiWorld], Shop
 
 
 @pytest.fixture
-def shop(serve: Callable[[ApiWorld], ShopServer]) -> ShopServer:
+def shop(serve: Callable[..., ShopServer]) -> ShopServer:
     """The world of ``foundation.testing.api_world``, served."""
     return serve(api_world())

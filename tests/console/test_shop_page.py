@@ -13,8 +13,9 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from api.settings import ApiSettings
 from foundation.catalogue import Catalogue
 from foundation.testing.api_world import ApiWorld, api_world, item_id
 from foundation.testing.browser import errors_of, set_media, set_offline, set_window
@@ -145,6 +146,54 @@ def test_a_chosen_shopper_gets_their_own_list_and_history(page: Page) -> None:
     assert "/v1/recommendations/home?user_id=ann" in (page.one("#for-you details a").get_attribute("href") or "")
 
 
+def test_a_known_shopper_can_be_picked(page: Page) -> None:
+    """The picker offers the release's shoppers with how much is known of them; picking one switches to them."""
+    page.visit("bob")
+    page.until(lambda: page.one("#known").is_displayed())
+    assert page.texts("#known option") == ["Pick one…", "ann · 9 events", "zoë & co/1 · 60 events"]
+    picker = Select(page.one("#known"))
+    assert picker.first_selected_option.text == "Pick one…"
+    picker.select_by_value("ann")
+    page.until(lambda: page.names("#for-you")[:1] == [title(10)])
+    page.until(lambda: page.texts("#history a") == [title(12), title(10)])
+    assert page.shopper() == "ann"
+    picker.select_by_value("zoë & co/1")
+    page.shows("#history", "Nothing yet")
+    page.click("#new-shopper")
+    assert picker.first_selected_option.text == "Pick one…"
+    assert page.shopper().startswith("anon-")
+
+
+def test_a_shop_that_names_nobody_takes_typed_ids(serve: Callable[..., Server], browser: Chrome) -> None:
+    """Where the API keeps its users to itself there is no picker and no complaint on the page."""
+    page = Page(browser, serve(api_world(), ApiSettings(deadline_ms=30_000, store_deadline_ms=30_000))).visit("ann")
+    page.until(lambda: page.names("#for-you")[:1] == [title(10)])
+    page.until(lambda: page.texts("#categories button") == ["Everything", "Shop 40"])
+    assert not page.one("#known").is_displayed()
+    assert [box.text for box in page.all(".problem, [role=alert]") if box.is_displayed()] == []
+    (complaint,) = errors_of(browser)
+    assert "/v1/users" in complaint, "only the browser's own line about the 404"
+
+
+def test_an_add_to_cart_moves_trending_at_once(page: Page) -> None:
+    """A look at an item leaves Trending as it is; putting it into the cart moves it up or in, marked and announced."""
+    page.visit("bob")
+    before = [title(row) for row in (5, 15, 25, 39, 38, 37, 36, 35, 34, 33, 32, 31)]  # filled with popular items
+    assert page.names("#trending") == before
+    page.click("#trending .card .name", at=5)
+    page.until(lambda: page.names("#for-you")[:1] == [title(30)])
+    page.until(lambda: len(page.texts("#history a")) == 1)
+    assert page.names("#trending") == before
+    page.click("#item-add")
+    page.until(lambda: page.names("#trending") == [*before[:3], title(37), title(39), title(38), *before[6:]])
+    assert page.texts("#trending .moved .name") == [title(37)]
+    assert page.texts("#trending .moved .badge") == ["Up 2"]
+    page.shows("#live", "Trending changed: 0 new, 1 moved up.")
+    page.click("#catalogue .card button", at=19)
+    page.until(lambda: page.texts("#trending .moved .name") == [title(20)])
+    assert page.texts("#trending .moved .badge") == ["New"]
+
+
 def test_a_new_shopper_has_a_fresh_id_that_lasts(page: Page) -> None:
     """Each click on "New shopper" makes another id; the last one is still there after a reload."""
     page.visit()
@@ -225,7 +274,8 @@ def test_browsing_narrows_and_pages_without_repeats(page: Page) -> None:
     page.click("#in-stock")
     page.until(lambda: len(page.names("#catalogue")) == 24)
     page.click("#categories li:nth-child(2) button")
-    page.until(lambda: page.texts("#categories button") == ["Everything", "Shop", *(f"Shelf {s}" for s in range(4))])
+    shelves = [f"Shelf {shelf} 10" for shelf in range(4)]
+    page.until(lambda: page.texts("#categories button") == ["Everything", "Shop 40", *shelves])
     page.click("#categories li:nth-child(5) button")
     page.until(lambda: set(page.names("#catalogue")) == {title(row) for row in range(20, 30)})
     page.until(lambda: page.names("#trending")[0] == title(28))
@@ -236,7 +286,7 @@ def test_browsing_narrows_and_pages_without_repeats(page: Page) -> None:
     page.shows("#catalogue", "Nothing here matches")
 
 
-def test_a_hostile_catalogue_is_inert(serve: Callable[[ApiWorld], Server], browser: Chrome) -> None:
+def test_a_hostile_catalogue_is_inert(serve: Callable[..., Server], browser: Chrome) -> None:
     """Markup in a title is text, and a script in an image's address is no image."""
     world = api_world()
     at = pl.int_range(pl.len()) == 10

@@ -40,12 +40,14 @@ def test_windows_take_twelve_percent_of_an_even_log() -> None:
 
 
 def test_windows_follow_events_where_the_last_days_are_quiet() -> None:
-    """A log that fades out is cut by share of events: 80 % to fit, 10 % to label, 10 % to test."""
-    times = START + (1000 * DAY * np.linspace(0, 1, 4000) ** 6).astype(np.int64)
+    """A log that fades out is cut by share of events: 80 % to fit, 10 % to label, as many days to test."""
+    times = START + (1000 * DAY * np.linspace(0, 1, 4000) ** 16).astype(np.int64)
     events = log(times)
     windows = choose_windows(events, WindowSettings())
     assert len(events.before(windows.label)) == pytest.approx(3200, abs=5)
     assert len(events.before(windows.test)) == pytest.approx(3600, abs=5)
+    assert windows.end - windows.test == windows.test - windows.label
+    assert windows.now == events.time[-1] + 1
 
 
 def test_windows_obey_the_setting() -> None:

@@ -57,7 +57,8 @@ def dense(neighbours: Neighbours, items: Int32s, weights: Floats) -> Floats:
 
 def test_a_score_is_the_weighted_sum_over_the_history() -> None:
     """2 x S[0] + 1 x S[2], whatever pads the history, and each query by itself."""
-    scores = HistoryScorer(SMALL).score(i32([X, 0, 2], [X, X, 3]), f32([7, 2, 1], [7, 7, 3])).toarray()
+    everything = np.tile(np.arange(5, dtype=np.int32), (2, 1))
+    scores = HistoryScorer(SMALL).lookup(i32([X, 0, 2], [X, X, 3]), f32([7, 2, 1], [7, 7, 3]), everything)
     np.testing.assert_allclose(scores, [[0, 2.1, 1.0, 0.4, 0.2], [0.6, 0, 0, 0, 0]], rtol=1e-6)
 
 
@@ -92,15 +93,18 @@ def test_lookup_is_exact_for_any_candidates() -> None:
     length=st.integers(1, 6),
     k=st.integers(1, 25),
 )
-def test_all_three_agree_with_the_dense_product(seed: int, n: int, batch: int, length: int, k: int) -> None:
-    """score, lookup and top are the dense product; anchors contribute as much as any entry."""
+def test_both_agree_with_the_dense_product(seed: int, n: int, batch: int, length: int, k: int) -> None:
+    """Lookup and top are the dense product; anchors contribute as much as any entry."""
     neighbours, items, weights = random_case(seed, n, min(n, 4), batch, length)
     truth = dense(neighbours, items, weights)
     scorer = HistoryScorer(neighbours)
-    np.testing.assert_allclose(scorer.score(items, weights).toarray(), truth, rtol=1e-6)
     wanted = np.random.default_rng(seed).integers(-1, n, (batch, 9)).astype(np.int32)
     expected = np.where(wanted >= 0, np.take_along_axis(truth, np.maximum(wanted, 0), axis=1), 0)
     np.testing.assert_allclose(scorer.lookup(items, weights, wanted), expected, rtol=1e-6)
+    newest_only = np.where(np.arange(length) == length - 1, weights, np.float32(0))
+    both = scorer.lookup_each(items, (weights, newest_only), wanted)
+    np.testing.assert_array_equal(both[0], scorer.lookup(items, weights, wanted))
+    np.testing.assert_array_equal(both[1], scorer.lookup(items[:, -1:], weights[:, -1:], wanted))
 
     rows, scores, anchor = scorer.top(items, weights, k)
     by_score = -np.sort(-truth, axis=1)[:, :k]
@@ -171,13 +175,14 @@ def test_nothing_in_nothing_out(batch: int, length: int) -> None:
     assert (rows == NO_ROW).all()
     assert (anchor == NO_ROW).all()
     assert not scorer.lookup(items, weights, np.zeros((batch, 2), np.int32)).any()
-    assert scorer.score(items, weights).shape == (batch, 5)
 
 
 def test_shapes_that_differ_are_refused() -> None:
     """The error names both shapes."""
     with pytest.raises(InvalidInput, match=r"\(1, 2\) and weights \(1, 3\)"):
-        HistoryScorer(SMALL).score(i32([0, 1]), f32([1, 1, 1]))
+        HistoryScorer(SMALL).top(i32([0, 1]), f32([1, 1, 1]), 2)
+    with pytest.raises(InvalidInput, match=r"\(1, 2\) and weights \(1, 3\)"):
+        HistoryScorer(SMALL).lookup(i32([0, 1]), f32([1, 1, 1]), i32([0]))
 
 
 def test_history_weights_multiply_type_position_and_age() -> None:
