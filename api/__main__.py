@@ -7,8 +7,6 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -18,9 +16,8 @@ from api.settings import ApiSettings
 from edge.headers import HeaderSettings
 from foundation.errors import ConfigError
 from foundation.home import HomeSettings
-from foundation.settings import Resolved, read_toml, resolve
+from foundation.settings import Resolved, SettingsReader
 
-T = TypeVar("T")
 USAGE = "usage: python -m api [home folder | --config]\n"
 
 
@@ -40,20 +37,12 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: a value that cannot be used; the text names it.
     """
-    file_name = environ.get("ENDCAP_CONFIG", "endcap.toml")
-    file = read_toml(Path(file_name))
-    told: list[Resolved] = []
-
-    def group(name: str, cls: type[T]) -> T:
-        built, lines = resolve(name, cls, file, environ, file_name)
-        told.extend(lines)
-        return built
-
+    read = SettingsReader(environ)
     return Settings(
-        home=group("home", HomeSettings),
-        api=group("api", ApiSettings),
-        headers=group("headers", HeaderSettings),
-        told=tuple(told),
+        home=read.group("home", HomeSettings),
+        api=read.group("api", ApiSettings),
+        headers=read.group("headers", HeaderSettings),
+        told=tuple(read.told),
     )
 
 

@@ -18,6 +18,7 @@ import msgspec
 from foundation.errors import ConfigError
 
 T = TypeVar("T")
+CONFIG_FILE = "endcap.toml"
 
 
 def setting(default: T, *, unit: str, help: str) -> T:
@@ -50,6 +51,31 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+class SettingsReader:
+    """One configuration file and one environment, read group by group; ``told`` keeps every value's source."""
+
+    def __init__(self, environ: Mapping[str, str], path: Path | None = None) -> None:
+        """Read ``path``, or the file that ``ENDCAP_CONFIG`` names, or ``endcap.toml``; none there is no error.
+
+        Raises:
+            ConfigError: see ``read_toml``.
+        """
+        self._environ = environ
+        self._name = str(path or environ.get("ENDCAP_CONFIG", CONFIG_FILE))
+        self._file = read_toml(Path(self._name))
+        self.told: list[Resolved] = []
+
+    def group(self, name: str, cls: type[T]) -> T:
+        """The values of one group.
+
+        Raises:
+            ConfigError: see ``resolve``.
+        """
+        built, lines = resolve(name, cls, self._file, self._environ, self._name)
+        self.told += lines
+        return built
 
 
 def resolve(

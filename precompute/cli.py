@@ -211,8 +211,8 @@ def serve() -> None:
 
 
 def _serve(*, demonstration: bool = False) -> NoReturn:
-    from foundation.settings import read_toml
-    from precompute.settings import CONFIG_FILE, load_settings
+    from foundation.settings import CONFIG_FILE, read_toml
+    from precompute.settings import load_settings
 
     if demonstration:
         # The page may offer shoppers to pick, as long as nobody said otherwise or can look in from outside.

@@ -6,11 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from edge.publisher import PublisherSettings
 from foundation.home import HomeSettings
-from foundation.settings import Resolved, read_toml, resolve
+from foundation.settings import Resolved, SettingsReader
 from precompute.importers.settings import ImportSettings
 from precompute.lists.settings import ListSettings
 from precompute.training import LabelSettings
@@ -20,9 +19,6 @@ from ranking.model.network import RankerConfig
 from retrieval.encoder.config import EncoderConfig
 from retrieval.fit import ChannelSettings
 from retrieval.retriever import RetrievalSettings
-
-T = TypeVar("T")
-CONFIG_FILE = "endcap.toml"
 
 
 @dataclass(frozen=True)
@@ -49,27 +45,18 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     Raises:
         ConfigError: see ``foundation.settings.resolve``.
     """
-    environ = os.environ if environ is None else environ
-    file_name = str(path or environ.get("ENDCAP_CONFIG", CONFIG_FILE))
-    file = read_toml(Path(file_name))
-    told: list[Resolved] = []
-
-    def group(name: str, cls: type[T]) -> T:
-        built, lines = resolve(name, cls, file, environ, file_name)
-        told.extend(lines)
-        return built
-
+    read = SettingsReader(os.environ if environ is None else environ, path)
     return Settings(
-        home=group("home", HomeSettings),
-        imports=group("import", ImportSettings),
-        windows=group("windows", WindowSettings),
-        encoder=group("encoder", EncoderConfig),
-        channels=group("channels", ChannelSettings),
-        retrieval=group("retrieval", RetrievalSettings),
-        labels=group("labels", LabelSettings),
-        ranker=group("ranker", RankerConfig),
-        lists=group("lists", ListSettings),
-        user_lists=group("user_lists", UserListSettings),
-        publisher=group("edge", PublisherSettings),
-        told=tuple(told),
+        home=read.group("home", HomeSettings),
+        imports=read.group("import", ImportSettings),
+        windows=read.group("windows", WindowSettings),
+        encoder=read.group("encoder", EncoderConfig),
+        channels=read.group("channels", ChannelSettings),
+        retrieval=read.group("retrieval", RetrievalSettings),
+        labels=read.group("labels", LabelSettings),
+        ranker=read.group("ranker", RankerConfig),
+        lists=read.group("lists", ListSettings),
+        user_lists=read.group("user_lists", UserListSettings),
+        publisher=read.group("edge", PublisherSettings),
+        told=tuple(read.told),
     )
