@@ -6,7 +6,7 @@ import { h, money, svg } from "./page.js";
 const REASONS = {
   because_of_item: (it) => `Because of your interest in ${it ?? "what you looked at"}`,
   for_your_taste: () => "Fits your taste",
-  bought_before: () => "You were interested in this before", // the channel proposes all of a user's own items
+  bought_before: () => "You bought this before",
   seen_before: () => "You looked at this before",
   similar_to: (it) => `Similar to ${it ?? "this item"}`,
   bought_together: (it) => `Often bought with ${it ?? "this item"}`,

@@ -91,9 +91,10 @@ def test_one_user_counts_once_for_an_item() -> None:
 
 
 def test_stronger_event_raises_what_counted() -> None:
-    """A view, then an add to cart, then a purchase of one user weigh 5 together; nothing weaker adds to that."""
+    """A view, an add to cart and a purchase of one user weigh 5 together, weaker ones add nothing; another's view 1."""
     watched = Watched()
-    steps = [("view", 0.0), ("add_to_cart", 3 / 12), ("view", 3 / 12), ("purchase", 5 / 14), ("add_to_cart", 5 / 14)]
+    watched.views(31, 1)
+    steps = [("view", 0.0), ("add_to_cart", 4 / 13), ("view", 4 / 13), ("purchase", 6 / 15), ("add_to_cart", 6 / 15)]
     for step, (event_type, lift) in enumerate(steps):
         watched.world.stream.append([Event(f"e{step}", "eve", item_id(31), event_type, NOW)])
         watched.live.catch_up()

@@ -57,5 +57,5 @@ def test_what_was_said_stays(handed_over: Callable[..., str | None]) -> None:
 def test_nobody_from_outside_sees_ids(handed_over: Callable[..., str | None]) -> None:
     """A server that listens for others, or plain ``endcap serve``, keeps the default."""
     assert handed_over('[api]\nhost = "0.0.0.0"') is None
-    assert handed_over(ENDCAP_API_HOST="0.0.0.0") is None
+    assert handed_over(ENDCAP_API_HOST="192.0.2.7") is None
     assert handed_over(demonstration=False) is None
