@@ -111,7 +111,7 @@ def _train_both(folder: Path, shop: SampleShop) -> None:
     for name, made in (("first", shop), ("second", other_shop(shop))):
         write_shop(made, folder / name)
         run_endcap(home, "import", str(folder / name))
-        run_endcap(home, "train")
+        run_endcap(home, "train", "--force")
         versions.append(ReleaseRepository(home / "releases").current())
     (folder / "versions.json").write_bytes(msgspec.json.encode(Versions(*versions)))
 
