@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -57,16 +58,17 @@ class BaselineLists:
     trials: list[Trial]
 
 
-def run_baselines(data: Dataset, windows: Windows, *, repeats: bool) -> BaselineLists:
+def baselines_of(folder: Path, windows: Windows, repeats: bool) -> BaselineLists:  # noqa: FBT001 - submitted
     """Tune every baseline before the test window, fit it up to there, and let it answer.
 
     Needs nothing of ours, so it can run beside the training of what it will be compared with.
 
     Args:
-        data: the shop.
+        folder: of the dataset.
         windows: the cuts.
         repeats: False leaves out, of truth and lists, what a user had before.
     """
+    data = Dataset.load(folder)
     split = split_at(data.events, windows.test, windows.end)
     n_users, n_items = len(data.user_ids), len(data.catalogue)
     truth = ground_truth(split, n_users, n_items, seen="keep" if repeats else "exclude")

@@ -187,15 +187,14 @@ def train(force: Force = False) -> None:
 
 
 def _train(*, force: bool) -> None:
-    from foundation.dataset import Dataset
     from precompute.importers import current_dataset
     from precompute.pipeline import Pipeline
     from precompute.settings import load_settings
     from precompute.stages import Stages
 
     settings = load_settings()
-    data = Dataset.load(current_dataset(settings.home.datasets))
-    built = Pipeline(data, settings, Stages(out), " ".join(["endcap", *sys.argv[1:]]), force=force).run()
+    folder = current_dataset(settings.home.datasets)
+    built = Pipeline(folder, settings, Stages(out), " ".join(["endcap", *sys.argv[1:]]), force=force).run()
     report = settings.home.releases / built.manifest.version / "report" / "index.html"
     state = "is served" if built.served else "is held back: a simpler method does better; endcap release use serves it"
     out.print(f"[bold]Release {built.manifest.version}[/] {state}. Report: {report}", soft_wrap=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
@@ -25,7 +27,7 @@ from foundation.shoppers import write_shoppers
 from foundation.stores.embedded import EmbeddedStore
 from foundation.stores.protocol import Store
 from foundation.user_state import HISTORY, USER_LIST
-from precompute.assess import BaselineLists, assess, repeats_matter, run_baselines
+from precompute.assess import BaselineLists, assess, baselines_of, repeats_matter
 from precompute.lists import compute_lists
 from precompute.queries import user_regions
 from precompute.settings import Settings
@@ -61,10 +63,11 @@ class _Taught:
 
 
 class Pipeline:
-    """One run over one dataset. Stages are methods, in the order in which they run."""
+    """One run over the dataset in ``folder``. Stages are methods, in the order in which they run."""
 
-    def __init__(self, data: Dataset, settings: Settings, stages: Stages, command: str, *, force: bool = False) -> None:
-        self._data = data
+    def __init__(self, folder: Path, settings: Settings, stages: Stages, command: str, *, force: bool = False) -> None:
+        self._folder = folder
+        self._data = data = Dataset.load(folder)
         self._stages = stages
         self._command = command
         self._force = force
@@ -76,9 +79,9 @@ class Pipeline:
         """Build and publish a release; what was served before stays until the last step."""
         windows = choose_windows(self._data.events, self._settings.windows)
         releases = ReleaseRepository(self._settings.home.releases)
-        # Baselines need no model of ours: they run beside its training, on the other core.
-        with _workspace() as work, ThreadPoolExecutor(1) as beside:
-            baselines = beside.submit(run_baselines, self._data, windows, repeats=self._repeats)
+        with _workspace() as work, _other_core() as beside:
+            # Baselines need no model of ours: they run beside its training.
+            baselines = beside.submit(baselines_of, self._folder, windows, self._repeats)
             earlier = self._fit("retrieval", windows.label, work / "label", None)
             examples = self._examples("examples", earlier, windows.test)
             tested = self._fit("retrieval +", windows.test, work / "test", earlier.encoder)
@@ -247,6 +250,29 @@ def _for_new_items_only(settings: Settings) -> Settings:
         bought_before=0,
     )
     return replace(settings, retrieval=wider)
+
+
+@contextmanager
+def _other_core() -> Iterator[Executor]:
+    """One more process, with one thread: a thread of ours would share the interpreter's lock with the training."""
+    limits = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
+    before = {name: os.environ.get(name) for name in limits}
+    os.environ.update(dict.fromkeys(limits, "1"))
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+            executor.submit(os.getpid).result()  # started with these limits
+            _restore(before)
+            yield executor
+    finally:
+        _restore(before)
+
+
+def _restore(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @contextmanager
