@@ -20,10 +20,11 @@ from foundation.errors import EndcapError
 from foundation.stores.protocol import Store
 from foundation.streams.protocol import EventStream
 from foundation.telemetry import Telemetry
-from foundation.types import NO_ROW, Bools, Event, EventType, Int8s, Int32s, Int64s, QueryBatch
+from foundation.types import NO_ROW, Bools, Event, EventType, Floats, Int8s, Int32s, Int64s, QueryBatch
 from foundation.user_state import HISTORY, unpack_history
 
 _RANK_CHUNK = 100  # a retriever returns at least this many of the rows that a mask allows
+_RANK_LINES = 32  # queries, and masks of N bytes, at once
 _History = tuple[Int32s, Int8s, Int64s]
 _EMPTY: _History = (np.empty(0, np.int32), np.empty(0, np.int8), np.empty(0, np.int64))
 
@@ -98,9 +99,8 @@ class Recommender:
         recommend = [at for at, job in enumerate(jobs) if known[at] and job.own is None]
         if recommend:
             self._recommend(release, recommend, jobs, histories, selections, seconds)
-        for at, job in enumerate(jobs):
-            if job.own is not None and known[at]:
-                self._rank_own(job, job.own, histories[at], selections[at])
+        if own := [at for at, job in enumerate(jobs) if known[at] and job.own is not None]:
+            self._rank_own(release, own, jobs, histories, selections, seconds)
         return [Personal(*answer, seconds) for answer in zip(selections, notes, strict=True)]
 
     def _recommend(
@@ -128,19 +128,36 @@ class Recommender:
                 )
                 selections[at].take(ranked.rows[line], ranked.scores[line], "", codes, because)
 
-    def _rank_own(self, job: Job, own: Int32s, history: _History, selection: Selection) -> None:
-        """Order the caller's rows: queries of the same history, each allowed a share of the rows."""
-        shares = [own[at : at + _RANK_CHUNK] for at in range(0, len(own), _RANK_CHUNK)]
-        masks: list[Bools] = []
-        for share in shares:
-            mask = np.zeros(len(job.release.catalogue), np.bool_)
-            mask[share] = True
-            masks.append(mask)
-        batch = self._batch([job] * len(shares), [history] * len(shares), tuple(masks))
-        ranked = job.release.ranker(batch, job.release.retriever(batch))
-        rows, scores = ranked.rows.ravel(), ranked.scores.ravel()
-        order = np.lexsort((rows, -scores))
-        selection.take(rows[order], scores[order], "ranked")
+    def _rank_own(
+        self,
+        release: LoadedRelease,
+        which: list[int],
+        jobs: list[Job],
+        histories: list[_History],
+        selections: list[Selection],
+        seconds: dict[str, float],
+    ) -> None:
+        """Order the callers' rows: a job becomes queries of its history, each allowed a share of the rows."""
+        lines = [(at, share) for at in which for share in _shares(jobs[at].own)]
+        rows: dict[int, list[Int32s]] = {at: [] for at in which}
+        scores: dict[int, list[Floats]] = {at: [] for at in which}
+        with self._stage("ranking", seconds):
+            for start in range(0, len(lines), _RANK_LINES):
+                part = lines[start : start + _RANK_LINES]
+                masks = np.zeros((len(part), len(release.catalogue)), np.bool_)
+                for mask, (_, share) in zip(masks, part, strict=True):
+                    mask[share] = True
+                asking = [at for at, _ in part]
+                batch = self._batch([jobs[at] for at in asking], [histories[at] for at in asking], tuple(masks))
+                ranked = release.ranker(batch, release.retriever(batch))
+                for line, at in enumerate(asking):
+                    rows[at].append(ranked.rows[line])
+                    scores[at].append(ranked.scores[line])
+        for at in which:
+            if rows[at]:
+                found, score = np.concatenate(rows[at]), np.concatenate(scores[at])
+                order = np.lexsort((found, -score))
+                selections[at].take(found[order], score[order], "ranked")
 
     def _batch(
         self, jobs: Sequence[Job], histories: Sequence[_History], eligible: tuple[Bools | None, ...]
@@ -223,6 +240,12 @@ class Recommender:
         finally:
             seconds[name] = time.perf_counter() - start
             self._telemetry.stage_seconds.labels(name).observe(seconds[name])
+
+
+def _shares(own: Int32s | None) -> Iterator[Int32s]:
+    """Rows in parts that a retriever answers whole."""
+    if own is not None:
+        yield from (own[start : start + _RANK_CHUNK] for start in range(0, len(own), _RANK_CHUNK))
 
 
 def _joined(parts: Sequence[_History], length: int) -> _History:

@@ -31,7 +31,12 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def documents() -> dict[str, str]:
     """Every document that ships, by its path in the repository."""
-    paths = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    paths = [
+        ROOT / "README.md",
+        ROOT / "CHANGELOG.md",
+        ROOT / "benchmarks" / "BENCHMARKS.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+    ]
     return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 

@@ -96,7 +96,7 @@ def test_events_of_the_api_are_trained_on_and_count_once(shop: Any, serve: Any, 
         mine = data.events.user == data.user_row_of["learner"]
         assert [data.catalogue.item_ids[row] for row in data.events.item[mine]] == items[:4]
         assert data.meta.stream_position == 4
-        endcap("train")
+        endcap("train", "--force")
         served.wait_for_release(shop.repository.current())
         assert shop.repository.open().manifest.stream_position == 4
         known = served.get("/v1/users/learner")[1]["events"]

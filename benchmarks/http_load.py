@@ -1,0 +1,195 @@
+"""What does a request cost a served release, and how long does a shopper wait?
+
+python benchmarks/http_load.py HOME --out http_load.json [--quick] [--workers N]
+
+Serves a copy of HOME (a home folder with a release) with ``python -m api`` and asks over keep-alive
+connections from this process, closed loop: each of 1, 16 and 64 connections sends its next request
+when it has the last answer. First a mix of routes as a shop has them, then every route alone. The
+driver shares the machine with the server: requests a second and waiting times include it, the CPU
+time of the server's processes (from /proc) does not, so that is the number to compare.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import polars as pl
+import uvloop
+
+from foundation.testing.http_client import Connection, Reply
+from foundation.testing.served import ServedApi
+from foundation.testing.traffic import MIX, Ask, Traffic
+from precompute.importers import current_dataset
+
+CONCURRENCY = (1, 16, 64)
+MIXED, ALONE, QUICK = 10_000, 2_000, 300
+WARM_UP = 200
+PERSONAL = ("home", "product", "cart", "rank")
+_TIMING = re.compile(r"(\w+);dur=([\d.]+)")
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Measured:
+    """One run's requests."""
+
+    seconds: list[float] = field(default_factory=list)
+    errors: int = 0
+    served_from: Counter[str] = field(default_factory=Counter)
+    degraded: int = 0
+    stages: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # ms
+
+    def enter(self, ask: Ask, reply: Reply, seconds: float) -> None:
+        """Write an answer down."""
+        self.seconds.append(seconds)
+        if reply.status != 200:
+            self.errors += 1
+        elif ask.route in PERSONAL:
+            meta = reply.json()["meta"]
+            self.served_from[meta["served_from"]] += 1
+            self.degraded += meta["degraded"]
+            for name, ms in _TIMING.findall(reply.header("server-timing") or ""):
+                self.stages[name].append(float(ms))
+
+    def summary(self, wall: float, cpu: float) -> dict[str, object]:
+        """The run in numbers."""
+        ordered = sorted(self.seconds)
+        count = len(ordered)
+
+        def percentile(share: float) -> float:
+            return round(1e3 * ordered[min(int(share * count), count - 1)], 3)
+
+        told: dict[str, object] = {
+            "requests": count,
+            "errors": self.errors,
+            "requests_per_s": round(count / wall, 1),
+            "p50_ms": percentile(0.5),
+            "p99_ms": percentile(0.99),
+            "server_cpu_ms_per_request": round(1e3 * cpu / count, 4),
+        }
+        if self.served_from:
+            told["served_from"] = dict(self.served_from.most_common())
+            told["degraded"] = self.degraded
+            told["stage_mean_ms"] = {name: round(sum(ms) / len(ms), 3) for name, ms in self.stages.items()}
+        return told
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and its descendants so far."""
+    total, todo = 0, [pid]
+    while todo:
+        process = Path("/proc", str(todo.pop()))
+        fields = process.joinpath("stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+        for task in process.joinpath("task").iterdir():
+            todo += [int(child) for child in task.joinpath("children").read_text().split()]
+    return total * _TICK_S
+
+
+async def drive(port: int, asks: Sequence[Ask], connections: int, measured: Measured) -> None:
+    """Send every request once, each by whichever connection is free."""
+    waiting = iter(asks)
+
+    async def client() -> None:
+        async with Connection(port) as connection:
+            for ask in waiting:
+                start = time.perf_counter()
+                reply = await connection.send(ask.request)
+                measured.enter(ask, reply, time.perf_counter() - start)
+
+    await asyncio.gather(*(client() for _ in range(connections)))
+
+
+def run(served: ServedApi, asks: Sequence[Ask], connections: int) -> dict[str, object]:
+    """One run, with the server's CPU time over it."""
+    measured = Measured()
+    cpu, start = cpu_seconds(served.pid), time.perf_counter()
+    uvloop.run(drive(served.port, asks, connections, measured))
+    wall = time.perf_counter() - start
+    return {"connections": connections, **measured.summary(wall, cpu_seconds(served.pid) - cpu)}
+
+
+def popular_items(served: ServedApi, most: int = 1_000) -> list[str]:
+    """The catalogue's items, most popular first."""
+    found: list[str] = []
+    cursor = ""
+    while len(found) < most:
+        page = served.get(f"/v1/items?n=200{cursor}")[1]
+        found += [item["item_id"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    return found
+
+
+def measure(served: ServedApi, traffic: Traffic, mixed: int, alone: int) -> dict[str, object]:
+    """Every run, the mix first."""
+    run(served, traffic.mixed(WARM_UP), 4)
+    answers: dict[str, object] = {"mix": [_told("mix", run(served, traffic.mixed(mixed), c)) for c in CONCURRENCY]}
+    for route in MIX:
+        asks = [[traffic.one(route) for _ in range(alone)] for _ in CONCURRENCY]
+        answers[route] = [_told(route, run(served, a, c)) for a, c in zip(asks, CONCURRENCY, strict=True)]
+    return answers
+
+
+def _told(name: str, row: dict[str, object]) -> dict[str, object]:
+    sys.stderr.write(
+        f"{name:<16} c={row['connections']:<3} {row['requests_per_s']:>9} req/s  p50 {row['p50_ms']:>8} ms  "
+        f"p99 {row['p99_ms']:>8} ms  cpu {row['server_cpu_ms_per_request']:>8} ms  errors {row['errors']}\n"
+    )
+    return row
+
+
+def main() -> None:
+    """Serve, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("home", type=Path, help="home folder with a release; it is copied, not changed")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes of the server")
+    parser.add_argument("--quick", action="store_true", help="few requests, to see that everything works")
+    arguments = parser.parse_args()
+    mixed, alone = (QUICK, QUICK) if arguments.quick else (MIXED, ALONE)
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name, "home")
+        shutil.copytree(arguments.home, home)
+        users = pl.read_parquet(current_dataset(home / "datasets") / "users.parquet")["user_id"].to_list()
+        load = os.getloadavg()[0]
+        with ServedApi(home, Path(name, "api.log"), {"API_WORKERS": arguments.workers}) as served:
+            answers = measure(served, Traffic(users, popular_items(served), 1, "load"), mixed, alone)
+            release = served.release()
+    told = {
+        "question": "cost and latency of requests to a served release, closed loop, driver on the same machine",
+        "machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()},
+        "versions": {
+            "python": platform.python_version(),
+            **{p: version(p) for p in ("uvicorn", "uvloop", "httptools", "onnxruntime", "numpy", "msgspec")},
+        },
+        "commit": subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip(),
+        "command": " ".join(["python", *sys.argv]),
+        "load_average_before": load,
+        "workers": arguments.workers,
+        "release": release,
+        "users": len(users),
+        "runs": answers,
+    }
+    arguments.out.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
