@@ -208,7 +208,9 @@ class StoreLaws:
         def reader(mine: list[bytes]) -> None:
             finished = False
             while not finished:
-                finished = done.is_set()  # so that one read follows the last switch
+                finished = done.wait(
+                    0.001
+                )  # one read follows the last switch; without a breath readers starve the writer
                 values = store.get_many("lists", keys)
                 if len(set(values)) != 1 or values[0] is None:
                     mixed.append(values)

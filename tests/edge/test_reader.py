@@ -239,7 +239,7 @@ def test_readers_during_publishes(tmp_path: Path) -> None:
     def work() -> None:
         reader = EdgeReader(store, ReaderSettings(pointer_ttl_ms=0))
         number = 0
-        while not stop.is_set():
+        while not stop.wait(0.001):
             number = (number + 1) % 3
             try:
                 answer = reader.get(f"similar:{number}")

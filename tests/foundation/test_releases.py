@@ -390,7 +390,7 @@ def test_readers_see_whole_releases(repository: ReleaseRepository) -> None:
     stop, failures, seen = threading.Event(), [], set()
 
     def read() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.001):
             try:
                 seen.add(repository.open().version)
             except Exception as error:
