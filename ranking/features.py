@@ -17,7 +17,7 @@ from ranking.item_table import DAY_MS, STAT_NAMES, ItemTable
 HOUR_MS = 3_600_000
 _HALF_LIFE_DAYS = 14.0
 _TYPE_WEIGHT = np.array([1.0, 2.0, 3.0, 1.5, 0.0])  # by EventType, for a user's taste
-_FLAGS = (Channel.EMBEDDING, Channel.COVISITATION, Channel.BOUGHT_BEFORE, Channel.POPULAR)
+_FLAGS = (Channel.EMBEDDING, Channel.COVISITATION, Channel.BOUGHT_BEFORE, Channel.TRENDING, Channel.POPULAR)
 _OWN = ("count", "weight", "share", "hours_since", "viewed", "carted", "bought", "rhythm", "last_session")
 _TASTE = ("category_1", "category_2", "category_3", "brand", "price_distance", "as_last_category", "as_last_brand")
 _USER = ("history", "hours_idle", "variety")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from foundation.catalogue import Catalogue
 from foundation.covisitation import covisitation
@@ -17,6 +18,7 @@ from foundation.events import Events
 from foundation.public_lists import write_neighbours
 from foundation.settings import setting
 from foundation.types import NO_ROW, Floats, Int32s, Neighbours
+from foundation.velocity import velocity
 from retrieval.encoder.config import EncoderConfig
 from retrieval.encoder.encoder import Encoder
 from retrieval.encoder.train import train_encoder
@@ -37,8 +39,9 @@ class ChannelSettings:
     neighbours: int = setting(100, unit="items", help="neighbours kept of each item")
     ease_l2: float = setting(100.0, unit="", help="EASE's regulariser; larger trusts rare pairs less")
     ease_max_items: int = setting(12_000, unit="items", help="above this EASE (n^2 memory, n^3 time) is left out")
+    trending_window: float = setting(7.0, unit="days", help="what rises in this window is set against 28 days before")
     popular_half_life: float = setting(7.0, unit="days", help="decay of the popularity channel")
-    popular: int = setting(200, unit="items", help="items kept of each region's popularity")
+    popular: int = setting(200, unit="items", help="items kept of each region's popular and trending ones")
     index_backend: str = setting("auto", unit="", help="auto, exact, faiss, hnswlib or annoy")
 
 
@@ -50,6 +53,7 @@ class FittedChannels:
     item_embeddings: Floats  # (N, D) unit rows
     covisitation: Neighbours
     item_linear: Neighbours | None
+    trending: Int32s  # (R + 1, T)
     popular: Int32s  # (R + 1, P)
 
 
@@ -81,6 +85,7 @@ def fit_channels(
         trained.embed_items(catalogue),
         pairs.result(),
         linear.result(),
+        trending_rows(catalogue, events, cut, settings.trending_window, settings.popular),
         popular_rows(catalogue, events, cut, settings.popular_half_life, settings.popular),
     )
 
@@ -125,8 +130,19 @@ def popular_rows(catalogue: Catalogue, events: Events, cut: int, half_life_days:
     key = events.region[known].astype(np.int64) * n + events.item[known]
     mass = np.bincount(key, weights[known], minlength=regions * n).reshape(regions, n)
     mass = np.concatenate([mass, np.bincount(events.item, weights, minlength=n)[None]])
-    order = np.argsort(-mass, axis=1, kind="stable")[:, :top]
-    return np.where(np.take_along_axis(mass, order, axis=1) > 0, order, NO_ROW).astype(np.int32)
+    return _highest(mass.astype(np.float64), top, above=0.0)
+
+
+def trending_rows(catalogue: Catalogue, events: Events, cut: int, window_days: float, top: int) -> Int32s:
+    """Rows by velocity for each region, then for all: (R + 1, min(top, N)); NO_ROW where nothing rises."""
+    scores, _ = velocity(catalogue, events, cut, int(window_days * DAY_MS))
+    return _highest(np.roll(scores, -1, axis=0), top, above=1.0)
+
+
+def _highest(score: NDArray[np.float64], top: int, *, above: float) -> Int32s:
+    """(L, min(top, N)) rows of each line, best first, ties by row; NO_ROW where a score is not above the least."""
+    order = np.argsort(-score, axis=1, kind="stable")[:, :top]
+    return np.where(np.take_along_axis(score, order, axis=1) > above, order, NO_ROW).astype(np.int32)
 
 
 def write_retriever(
@@ -141,5 +157,6 @@ def write_retriever(
     write_neighbours(folder / "channels", "covisitation", fitted.covisitation)
     if fitted.item_linear is not None:
         write_neighbours(folder / "channels", "item_linear", fitted.item_linear)
+    np.save(folder / "channels" / "trending.npy", fitted.trending)
     np.save(folder / "channels" / "popular.npy", fitted.popular)
     (folder / "channels" / "settings.json").write_bytes(msgspec.json.encode(serving))

@@ -32,6 +32,7 @@ def load_retriever(folder: Path, catalogue: Catalogue) -> MultiChannelRetriever:
         index=load_index(folder / "index"),
         covisitation=HistoryScorer(read_neighbours(home, "covisitation")),
         item_linear=HistoryScorer(read_neighbours(home, "item_linear")) if linear else None,
+        trending=np.load(home / "trending.npy"),
         popular=np.load(home / "popular.npy"),
     )
     settings = msgspec.json.decode((home / "settings.json").read_bytes(), type=RetrievalSettings)

@@ -39,6 +39,7 @@ class RetrievalSettings:
     covisitation: int = setting(100, unit="candidates", help="items that are seen next to the user's recent ones")
     item_linear: int = setting(100, unit="candidates", help="items that a linear item-to-item model (EASE) predicts")
     bought_before: int = setting(60, unit="candidates", help="the user's own items, most and latest used first")
+    trending: int = setting(20, unit="candidates", help="items whose demand in the user's region rises beyond chance")
     popular: int = setting(40, unit="candidates", help="items popular in the user's region this week")
 
 
@@ -50,7 +51,8 @@ class Channels:
     index: VectorIndex
     covisitation: HistoryScorer
     item_linear: HistoryScorer | None  # None where the catalogue is too large for EASE
-    popular: Int32s  # (R + 1, P) rows, best first; the last line is for all regions
+    trending: Int32s  # (R + 1, T) rows, best first; the last line is for all regions
+    popular: Int32s  # (R + 1, P) likewise
 
 
 class MultiChannelRetriever:
@@ -83,6 +85,7 @@ class MultiChannelRetriever:
             Proposal(
                 Channel.BOUGHT_BEFORE, keep_eligible(_own(batch.items, lasting, settings.bought_before), eligible)
             ),
+            Proposal(Channel.TRENDING, keep_eligible(channels.trending[batch.region, : settings.trending], eligible)),
             Proposal(Channel.POPULAR, keep_eligible(channels.popular[batch.region, : settings.popular], eligible)),
         ]
         if channels.item_linear is not None:

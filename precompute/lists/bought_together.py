@@ -9,7 +9,7 @@ from scipy import sparse
 from foundation.covisitation import neighbours_from_csr
 from foundation.events import Events
 from foundation.types import EventType, Neighbours
-from precompute.lists.cells import Doubles
+from foundation.velocity import Doubles
 from precompute.lists.settings import ListSettings, window_ms
 
 _Z = 1.2816  # one-sided 90 %

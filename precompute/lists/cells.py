@@ -9,18 +9,7 @@ from numpy.typing import NDArray
 
 from foundation.catalogue import Catalogue
 from foundation.types import Floats, Int32s, ListKey
-
-Doubles = NDArray[np.float64]
-
-
-def by_region(region: Int32s, item: Int32s, weights: Doubles, n_regions: int, n_items: int) -> Doubles:
-    """(1 + R, N) sums of ``weights``: row 0 over all events, row 1 + r over those of region r."""
-    summed = np.zeros((1 + n_regions, n_items))
-    summed[0] = np.bincount(item, weights, minlength=n_items)
-    known = (region >= 0) & (region < n_regions)
-    cell = region[known].astype(np.int64) * n_items + item[known]
-    summed[1:] = np.bincount(cell, weights[known], minlength=n_regions * n_items).reshape(n_regions, n_items)
-    return summed
+from foundation.velocity import Doubles
 
 
 def ranked_lists(

@@ -7,7 +7,8 @@ import numpy as np
 from foundation.catalogue import Catalogue
 from foundation.events import Events
 from foundation.types import Floats, Int32s, ListKey
-from precompute.lists.cells import Doubles, by_region, ranked_lists
+from foundation.velocity import Doubles, by_region
+from precompute.lists.cells import ranked_lists
 from precompute.lists.settings import ListSettings, window_ms
 
 

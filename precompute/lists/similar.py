@@ -8,7 +8,7 @@ from scipy import sparse
 from foundation.covisitation import covisitation, neighbours_from_csr, to_csr
 from foundation.events import Events
 from foundation.types import NO_ROW, Floats, Neighbours
-from precompute.lists.cells import Doubles
+from foundation.velocity import Doubles
 from precompute.lists.settings import ListSettings, window_ms
 
 _POOL = 4  # neighbours of each source that are blended, for each one that is listed

@@ -17,7 +17,7 @@ from precompute.lists import ListSettings, compute_lists
 from precompute.lists.bought_together import basket_matrix, bought_together, wilson_lower
 from precompute.lists.settings import window_ms
 from precompute.lists.similar import cosine_neighbours
-from precompute.lists.trending import velocity
+from precompute.lists.trending import velocities
 
 HOUR, DAY = 3_600_000, 86_400_000
 TINY = ListSettings(
@@ -213,19 +213,19 @@ def _steady(days: int, last_day: dict[int, int], kind: EventType = EventType.VIE
 def test_a_busy_day_is_no_trend_but_a_riser_is() -> None:
     """When every item has four times its usual none trends; one that does three times that does, alone."""
     settings = ListSettings()
-    flat, _ = velocity(*_steady(29, {}), settings, "1d", NOW)
+    flat, _ = velocities(*_steady(29, {}), settings, "1d", NOW)
     assert flat.shape == (1, 20)
     assert (flat < 1).all()
     assert (flat > 0.5).all()
-    scores, support = velocity(*_steady(29, {4: 120}), settings, "1d", NOW)
+    scores, support = velocities(*_steady(29, {4: 120}), settings, "1d", NOW)
     assert np.flatnonzero(scores[0] > 1).tolist() == [4]
     assert support[0, 4] == 120
 
 
 def test_only_relative_weights_matter() -> None:
     """The same log made of purchases alone is no stronger evidence than one made of views alone."""
-    views, _ = velocity(*_steady(29, {4: 90}), ListSettings(), "1d", NOW)
-    purchases, _ = velocity(*_steady(29, {4: 90}, EventType.PURCHASE), ListSettings(), "1d", NOW)
+    views, _ = velocities(*_steady(29, {4: 90}), ListSettings(), "1d", NOW)
+    purchases, _ = velocities(*_steady(29, {4: 90}, EventType.PURCHASE), ListSettings(), "1d", NOW)
     np.testing.assert_allclose(views, purchases, rtol=1e-6)
 
 
@@ -234,7 +234,7 @@ def test_the_last_hours_count_more_than_the_first_ones() -> None:
     catalogue, events = _steady(29, {6: 1, 8: 1})
     late = [(user, 6, EventType.VIEW, NOW - HOUR + user) for user in range(1, 30)]
     early = [(user, 8, EventType.VIEW, NOW - 20 * HOUR + user) for user in range(1, 30)]
-    scores, support = velocity(catalogue, _joined(events, _log(early + late)), ListSettings(), "1d", NOW)
+    scores, support = velocities(catalogue, _joined(events, _log(early + late)), ListSettings(), "1d", NOW)
     assert support[0, 6] == support[0, 8] == 30
     assert scores[0, 6] > 1.2 * scores[0, 8]
 
@@ -245,8 +245,8 @@ def test_a_launch_is_judged_by_its_days_on_sale() -> None:
     launch = NOW - 5 * DAY
     recent = events.take((events.item != 5) | (events.time >= launch))
     since = catalogue.frame.with_columns(created_at=np.where(np.arange(20) == 5, launch, 0))
-    known, _ = velocity(Catalogue.of(since), recent, ListSettings(), "1d", NOW)
-    unknown, _ = velocity(catalogue, recent, ListSettings(), "1d", NOW)
+    known, _ = velocities(Catalogue.of(since), recent, ListSettings(), "1d", NOW)
+    unknown, _ = velocities(catalogue, recent, ListSettings(), "1d", NOW)
     assert known[0, 5] == pytest.approx(known[0, 4], rel=0.02)
     assert unknown[0, 5] > 1.2 * unknown[0, 4]
 
@@ -260,14 +260,14 @@ def test_one_user_cannot_make_a_trend() -> None:
     """Five hundred views by one user in a day count as one."""
     catalogue, events = _steady(29, {3: 1})
     storm = _log([(0, 3, EventType.VIEW, NOW - 1_000 + n) for n in range(500)])
-    scores, support = velocity(catalogue, _joined(events, storm), ListSettings(), "1d", NOW)
+    scores, support = velocities(catalogue, _joined(events, storm), ListSettings(), "1d", NOW)
     assert support[0, 3] == 1
     assert scores[0, 3] == scores[0].min()
 
 
 def test_a_log_shorter_than_the_window_ranks_by_volume() -> None:
     """Without a past to compare with, more attention ranks higher."""
-    scores, _ = velocity(*_steady(1, {7: 60, 2: 50}), ListSettings(), "7d", NOW)
+    scores, _ = velocities(*_steady(1, {7: 60, 2: 50}), ListSettings(), "7d", NOW)
     assert np.argsort(-scores[0])[:2].tolist() == [7, 2]
 
 

@@ -13,7 +13,7 @@ from foundation.public_lists import PublicLists
 from foundation.types import EventType, ListKey, Neighbours
 from precompute.lists import ListSettings, compute_lists
 from precompute.lists.bought_together import basket_matrix
-from precompute.lists.trending import velocity
+from precompute.lists.trending import velocities
 from precompute.sample_shop import END, SampleShopConfig, Truth, in_memory, make_shop
 
 SETTINGS = ListSettings()
@@ -109,10 +109,10 @@ def test_one_click_makes_no_trend_and_sixty_people_do(truth_and_log: tuple[Truth
     _, catalogue, events = truth_and_log
     quiet = int(np.bincount(events.item, minlength=len(catalogue)).argmin())
     calm = events.take(~((events.item == quiet) & (events.time > END - 2 * 86_400_000)))
-    once, support = velocity(catalogue, _with_views(calm, quiet, 1), SETTINGS, "1d", END)
+    once, support = velocities(catalogue, _with_views(calm, quiet, 1), SETTINGS, "1d", END)
     assert support[0, quiet] == 1
     assert 0 < once[0, quiet] < 1
-    crowd, _ = velocity(catalogue, _with_views(calm, quiet, 60), SETTINGS, "1d", END)
+    crowd, _ = velocities(catalogue, _with_views(calm, quiet, 60), SETTINGS, "1d", END)
     assert crowd[0].argmax() == crowd[1].argmax() == quiet
     assert crowd[0, quiet] > 1.5
     assert crowd[2, quiet] == 0, "the other regions saw nothing"

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from foundation.events import Events
 from foundation.testing.worlds import DAY, NOW, Item, tiny_world
 from foundation.types import NO_ROW, Channel, EventType, Floats, Int32s, Neighbours, QueryBatch
-from retrieval.fit import popular_rows, strongest
+from retrieval.fit import popular_rows, strongest, trending_rows
 from retrieval.index.registry import IndexSpec, build_index
 from retrieval.item_to_item import HistoryScorer
 from retrieval.retriever import SCORE_NAMES, Channels, MultiChannelRetriever, RetrievalSettings, _own
@@ -42,9 +43,10 @@ def retriever(settings: RetrievalSettings | None = None, *, linear: bool = True)
         index=build_index(table, IndexSpec(backend="exact")),
         covisitation=next_of({Item.LAMP: {Item.BULB: 0.8}}),
         item_linear=next_of({Item.LAMP: {Item.KETTLE: 0.4}}) if linear else None,
+        trending=np.array([[Item.COFFEE, NO_ROW], [Item.TEA, Item.KITE]], np.int32),  # region 0, then all
         popular=np.array([[Item.KITE, Item.TEA]], np.int32),
     )
-    narrow = RetrievalSettings(embedding=2, covisitation=3, item_linear=3, bought_before=5, popular=1)
+    narrow = RetrievalSettings(embedding=2, covisitation=3, item_linear=3, bought_before=5, trending=1, popular=1)
     return MultiChannelRetriever(towards(Item.MUG_RED), channels, settings or narrow)  # type: ignore[arg-type]
 
 
@@ -152,6 +154,37 @@ def test_popularity_knows_regions() -> None:
     assert rows[1, 0] == Item.KITE
     assert Item.KITE not in rows[0].tolist()
     assert rows[-1, 0] == Item.KITE
+
+
+def test_what_rises_is_proposed_by_region() -> None:
+    """Without a region the whole shop's riser, in region 0 its own; a mask holds for them too."""
+    asked = replace(batch([], [], []), region=np.array([NO_ROW, 0, 0], np.int32))
+    forbidden = np.arange(N) != Item.COFFEE
+    found = retriever()(replace(asked, eligible=(None, None, forbidden)))
+    rising = [[r for r, flag in candidates_of(found, line).items() if flag & Channel.TRENDING] for line in range(3)]
+    assert rising == [[Item.TEA], [Item.COFFEE], []]
+
+
+def test_only_what_rises_beyond_chance_trends() -> None:
+    """Forty people come for the lamp today, only in the north; the tea's many steady visitors are no trend."""
+    shop = tiny_world().catalogue
+    regions = {name: code for code, name in enumerate(shop.regions)}
+    steady = [(user, Item.TEA, NOW - day * DAY - user, "south") for day in range(1, 30) for user in range(20)]
+    burst = [(100 + user, Item.LAMP, NOW - user - 1, "north") for user in range(40)]
+    user, item, time, region = zip(*sorted(steady + burst, key=lambda event: event[2]), strict=True)
+    events = Events(
+        user=np.array(user, np.int32),
+        item=np.array(item, np.int32),
+        type=np.zeros(len(user), np.int8),
+        time=np.array(time, np.int64),
+        session=np.full(len(user), NO_ROW, np.int32),
+        region=np.array([regions[name] for name in region], np.int32),
+        value=np.full(len(user), np.nan, np.float32),
+    )
+    rows = trending_rows(shop, events, NOW, window_days=1.0, top=3)
+    assert rows[-1].tolist() == [Item.LAMP, NO_ROW, NO_ROW]
+    assert rows[regions["north"]].tolist() == [Item.LAMP, NO_ROW, NO_ROW]
+    assert rows[regions["south"]].tolist() == [NO_ROW, NO_ROW, NO_ROW]
 
 
 def test_the_strongest_weights_are_kept_in_order() -> None:
