@@ -8,8 +8,16 @@ from foundation.errors import ConfigError
 from foundation.settings import setting
 
 _AT_LEAST_ONE = (
-    "dim", "history", "blocks", "title_tokens", "negatives", "horizon", "epochs", "warm_epochs", "threads"
-)  # fmt: skip
+    "dim",
+    "history",
+    "blocks",
+    "title_tokens",
+    "negatives",
+    "horizon",
+    "epochs",
+    "warm_epochs",
+    "threads",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +55,7 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         if self.dim % self.heads:
             raise ConfigError(f"encoder: heads={self.heads} must divide dim={self.dim}")
-        positive = (
-            "dim",
-            "history",
-            "blocks",
-            "title_tokens",
-            "negatives",
-            "horizon",
-            "epochs",
-            "warm_epochs",
-            "threads",
-        )
-        for name in positive:
+        for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ConfigError(f"encoder: {name} must be at least 1, is {getattr(self, name)}")
         if self.title_buckets < 2:
