@@ -14,6 +14,7 @@ from rich.table import Table
 from api.server import serve
 from api.settings import ApiSettings
 from edge.headers import HeaderSettings
+from edge.reader import ReaderSettings
 from foundation.errors import ConfigError
 from foundation.home import HomeSettings
 from foundation.settings import Resolved, SettingsReader
@@ -28,6 +29,7 @@ class Settings:
     home: HomeSettings
     api: ApiSettings
     headers: HeaderSettings
+    edge_reader: ReaderSettings
     told: tuple[Resolved, ...]
 
 
@@ -42,6 +44,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         home=read.group("home", HomeSettings),
         api=read.group("api", ApiSettings),
         headers=read.group("headers", HeaderSettings),
+        edge_reader=read.group("edge_reader", ReaderSettings),
         told=tuple(read.told),
     )
 
@@ -62,7 +65,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells of every CPU feature that it tries
     home = replace(settings.home, path=arguments[0]) if arguments else settings.home
-    serve(home, settings.api, settings.headers)
+    serve(home, settings.api, settings.headers, settings.edge_reader)
     return 0
 
 
@@ -70,7 +73,7 @@ def _print(settings: Settings) -> None:
     """What only the API knows; the offline program tells the rest."""
     table = Table("setting", "value", "unit", "source", "meaning")
     for line in settings.told:
-        if line.group in ("api", "headers"):
+        if line.group != "home":
             table.add_row(f"{line.group}.{line.name}", str(line.value), line.unit, line.source, line.help)
     Console().print(table)
 

@@ -9,20 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response as StarletteResponse
 
 from api.cors import Cors
+from api.docs import mount_docs
 from api.http import ASGIApp, ClientGone, Receive, Request, Response, Scope, Send, send_response
 from api.openapi import describe
+from api.pages import PageFiles
 from api.problems import HttpProblem, problem, problem_of
 from api.router import Match, Router
 from api.routes import ROUTES
@@ -31,14 +31,6 @@ from foundation.errors import EndcapError, Overloaded
 from foundation.telemetry import CONTENT_TYPE
 
 CONSOLE = Path(__file__).parent / "console"
-# Catalogues and users write what the page shows: should any of it ever become markup, it can still run nothing.
-PAGE_HEADERS = {
-    "content-security-policy": "default-src 'self'; img-src 'self' https: data:; style-src 'self'; "
-    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",
-}
 log = logging.getLogger("endcap.api")
 _FOLLOW_S = 0.25  # how soon trending knows of events that other workers took
 
@@ -107,16 +99,6 @@ class Application:
             self._in_flight -= 1
 
 
-class ShopPage(StaticFiles):
-    """The shop page's files, each with PAGE_HEADERS."""
-
-    async def get_response(self, path: str, scope: MutableMapping[str, Any]) -> StarletteResponse:
-        """A file, or 304; what is missing is raised as an HTTPException."""
-        response = await super().get_response(path, scope)
-        response.headers.update(PAGE_HEADERS)
-        return response
-
-
 def _allowed(methods: Mapping[str, object]) -> bytes:
     names = {*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
     return ", ".join(sorted(names)).encode()
@@ -147,7 +129,7 @@ def _control_plane(services: Services, *, watch: bool) -> FastAPI:
             if services.close is not None:
                 await services.close()
 
-    app = FastAPI(title="Endcap", version="1", lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(title="Endcap", version="1", lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
     app.add_exception_handler(HTTPException, _http_exception)
 
     @app.get("/healthz", tags=["operations"], summary="The process lives")
@@ -166,8 +148,9 @@ def _control_plane(services: Services, *, watch: bool) -> FastAPI:
 
     app.add_exception_handler(HttpProblem, _http_problem)
     describe(app, ROUTES)
+    mount_docs(app)
     if CONSOLE.joinpath("index.html").is_file():
-        app.mount("/", ShopPage(directory=CONSOLE, html=True), name="console")
+        app.mount("/", PageFiles(directory=CONSOLE, html=True), name="console")
     return app
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -41,8 +42,21 @@ class Outcome:
     next_cursor: str | None
     served_from: Rung
     degraded: bool = False
-    notes: list[str] = field(default_factory=list)  # what failed, as warning codes
+    notes: list[str] = field(default_factory=list)  # what failed or fell short, as warning codes
     seconds: dict[str, float] = field(default_factory=dict)
+
+
+class _Once(Generic[T]):
+    """A coroutine function that runs once, at the first call; every caller gets its one result or error."""
+
+    def __init__(self, start: Callable[[], Coroutine[None, None, T]]) -> None:
+        self._start = start
+        self._task: asyncio.Task[T] | None = None
+
+    async def __call__(self) -> T:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._start())
+        return await self._task
 
 
 class Ladder:
@@ -84,19 +98,52 @@ class Ladder:
 
     async def answer(self, job: Job) -> Outcome:
         """The list of a request; never fails for want of a dependency."""
-        outcome = Outcome([], None, "popular")
-        came_from: Rung | None = None
-        selection = Selection(job.release, job.limits)
+        return (await self.answer_all([job]))[0]
+
+    async def answer_all(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """The lists of one request, no item in two of them; never fails for want of a dependency.
+
+        All are asked for at once and share a deadline. Then they are filled in turn, so that each has what
+        it would have if it was asked for alone, without what the lists before it show.
+
+        Args:
+            jobs: of one release, user and session, the most important first.
+        """
+        jobs = _with_reserves(jobs)
+        outcomes = [Outcome([], None, "popular") for _ in jobs]
+        deadline = asyncio.get_running_loop().time() + self._settings.deadline_ms / 1000
+        climbs = [self._climb(job, outcome, deadline) for job, outcome in zip(jobs, outcomes, strict=True)]
+        # A lone list is spared the cost of a task.
+        selections = [await climbs[0]] if len(climbs) == 1 else await asyncio.gather(*climbs)
+        listed = _Once(lambda: self._user_list(jobs[0]))
+        shown: set[int] = set()
+        for job, selection, outcome in zip(jobs, selections, outcomes, strict=True):
+            selection.come_after(shown)
+            await self._fill(job, selection, outcome, listed)
+            shown.update(place.row for place in outcome.places)
+        for selection, outcome in zip(selections, outcomes, strict=True):
+            beside = shown.difference(place.row for place in outcome.places)
+            outcome.next_cursor = selection.next_cursor(self._settings.page_depth, beside)
+        return outcomes
+
+    async def _climb(self, job: Job, outcome: Outcome, deadline: float) -> Selection:
+        """What the first rung has; nothing where it fails or knows nothing of the user."""
         if job.user_id is not None or job.session is not None or len(job.items):
-            personal = await self._guard("personalised", outcome, lambda: self._personal(job))
+            personal = await self._guard("personalised", outcome, lambda: self._personal(job, deadline))
             if personal is not None:
-                selection = personal.selection
                 outcome.notes += personal.notes
                 outcome.degraded = outcome.degraded or bool(personal.notes)
                 outcome.seconds = personal.seconds
-                came_from = "personalised" if len(selection) else None
+                return personal.selection
+        return Selection(job.release, job.limits)
+
+    async def _fill(
+        self, job: Job, selection: Selection, outcome: Outcome, user_list: Callable[[], Awaitable[bytes | None]]
+    ) -> None:
+        """Complete a list from the lower rungs."""
+        came_from: Rung | None = "personalised" if len(selection) else None
         if not selection.full and job.user_id is not None:
-            listed = await self._guard("user_list", outcome, lambda: self._user_list(job))
+            listed = await self._guard("user_list", outcome, user_list)
             if listed is not None:
                 selection.take(*unpack_list(listed), "your_list")
                 came_from = came_from or ("user_list" if len(selection) else None)
@@ -108,21 +155,16 @@ class Ladder:
                 self._dropped("trending", "error", outcome, error)
         selection.fill_popular()
         outcome.places = selection.places
-        outcome.next_cursor = selection.next_cursor(self._settings.page_depth)
         outcome.served_from = came_from or "popular"
-        return outcome
+        if len(outcome.places) < job.limits.wanted:
+            outcome.notes.append("underfilled")
 
     async def rank(self, job: Job) -> Outcome:
         """The caller's own items in order; by popularity when nothing personal can be had."""
         outcome = Outcome([], None, "popular")
-        personal = await self._guard("personalised", outcome, lambda: self._personal(job))
-        selection = Selection(job.release, job.limits)
-        if personal is not None:
-            selection = personal.selection
-            outcome.notes += personal.notes
-            outcome.degraded = outcome.degraded or bool(personal.notes)
-            outcome.seconds = personal.seconds
-            outcome.served_from = "personalised" if len(selection) else "popular"
+        deadline = asyncio.get_running_loop().time() + self._settings.deadline_ms / 1000
+        selection = await self._climb(job, outcome, deadline)
+        outcome.served_from = "personalised" if len(selection) else "popular"
         if job.own is not None:
             place = job.release.popular_place[job.own]
             order = np.argsort(place, kind="stable")
@@ -151,8 +193,7 @@ class Ladder:
         if self._own is not None:
             self._own.shutdown(wait=False, cancel_futures=True)
 
-    async def _personal(self, job: Job) -> Personal:
-        deadline = asyncio.get_running_loop().time() + self._settings.deadline_ms / 1000
+    async def _personal(self, job: Job, deadline: float) -> Personal:
         async with asyncio.timeout_at(deadline):
             return await self._batcher.submit(job, deadline)
 
@@ -192,3 +233,12 @@ class Ladder:
         self._telemetry.rung_drops.labels(rung, reason).inc()
         if reason == "error":
             log.warning("rung %s failed: %r", rung, error)
+
+
+def _with_reserves(jobs: Sequence[Job]) -> list[Job]:
+    """Each job also looks for as many items as the lists before it may show."""
+    before = accumulate((job.limits.wanted for job in jobs), initial=0)
+    return [
+        replace(job, limits=replace(job.limits, reserve=reserve)) if reserve else job
+        for job, reserve in zip(jobs, before, strict=False)
+    ]

@@ -48,7 +48,7 @@ def document(app: FastAPI, routes: Sequence[Route]) -> dict[str, Any]:
     )
     kinds: set[type[msgspec.Struct]] = {Problem}
     for route in routes:
-        kinds.update(kind for kind in (route.answer, route.params, route.body) if kind is not None)
+        kinds.update((route.params, *_answers(route), *_bodies(route)))
     _, components = msgspec.json.schema_components(sorted(kinds, key=_name), ref_template=_REF)
     parameters = {kind: _parameters(components, kind) for kind in kinds}
     made.setdefault("components", {}).setdefault("schemas", {}).update(components)
@@ -86,20 +86,45 @@ def _operation(route: Route, parameters: dict[type, list[dict[str, Any]]]) -> di
     for status in sorted({*route.statuses, 429, 500, 503}):
         operation["responses"][str(status)] = _problem(status)
     if route.body is not None:
-        content: dict[str, Any] = {"schema": {"$ref": _REF.format(name=route.body.__name__)}}
-        if route.example:
-            content["example"] = route.example
+        content: dict[str, Any] = {"schema": _one_of(_bodies(route)), **_examples(route)}
         operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     return operation
 
 
+def _bodies(route: Route) -> list[type[msgspec.Struct]]:
+    """Every kind of body that a route takes."""
+    return [kind for kind in (route.body, route.form.body if route.form else None) if kind is not None]
+
+
+def _answers(route: Route) -> list[type[msgspec.Struct]]:
+    """Every kind of JSON that a route answers."""
+    return [kind for kind in (route.answer, route.form.answer if route.form else None) if kind is not None]
+
+
+def _one_of(kinds: Sequence[type[msgspec.Struct]]) -> dict[str, Any]:
+    """A schema that fits exactly one of the kinds; any object where there is none."""
+    references = [{"$ref": _REF.format(name=kind.__name__)} for kind in kinds]
+    if len(references) > 1:
+        return {"oneOf": references}
+    return references[0] if references else {"type": "object"}
+
+
+def _examples(route: Route) -> dict[str, Any]:
+    """The example of a body; where there are two kinds of body, one of each."""
+    if route.example is None:
+        return {}
+    if route.form is None:
+        return {"example": route.example}
+    named = {"one list": route.example, route.form.name: route.form.example}
+    return {"examples": {name: {"summary": name, "value": value} for name, value in named.items()}}
+
+
 def _ok(route: Route) -> dict[str, Any]:
-    schema = {"$ref": _REF.format(name=route.answer.__name__)} if route.answer else {"type": "object"}
     headers = ["ETag", "Cache-Control"] if route.public else ["Cache-Control", "Server-Timing"]
     return {
         "description": route.summary,
         "headers": {name: {"schema": {"type": "string"}} for name in headers},
-        "content": {"application/json": {"schema": schema}},
+        "content": {"application/json": {"schema": _one_of(_answers(route))}},
     }
 
 

@@ -59,21 +59,40 @@ class Personal:
     seconds: dict[str, float] = field(default_factory=dict)  # by stage, of the whole batch
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A request on its way through the batch."""
+
+    job: Job
+    history: _History
+    selection: Selection
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to personalise on."""
+        return len(self.history[0]) > 0 or self.job.context != NO_ROW
+
+    @property
+    def bought(self) -> Int32s:
+        """Rows that the user is known to have bought."""
+        items, types, _ = self.history
+        bought: Int32s = items[types == EventType.PURCHASE]
+        return bought
+
+
 class Recommender:
     """The batch function of the personalised rung."""
 
-    def __init__(self, store: Store, stream: EventStream, length: int, telemetry: Telemetry) -> None:
+    def __init__(self, store: Store, stream: EventStream, telemetry: Telemetry) -> None:
         """Prepare.
 
         Args:
             store: with the histories of each release.
             stream: with what happened since.
-            length: the newest events of a user that count.
             telemetry: told of each stage's time.
         """
         self._store = store
         self._stream = stream
-        self._length = length
         self._telemetry = telemetry
 
     def run(self, jobs: list[Job]) -> list[Personal]:
@@ -87,89 +106,69 @@ class Recommender:
         return [answers[at] for at in range(len(jobs))]
 
     def _run(self, jobs: list[Job]) -> list[Personal]:
-        release = jobs[0].release
         seconds: dict[str, float] = {}
         with self._stage("history", seconds):
             histories, notes = self.histories(jobs)
-        known = [len(history[0]) > 0 or job.context != NO_ROW for job, history in zip(jobs, histories, strict=True)]
-        selections = [Selection(release, job.limits) for job in jobs]
-        for job, selection, (items, types, _) in zip(jobs, selections, histories, strict=True):
-            if job.exclude_bought:
-                selection.forbid(items[types == EventType.PURCHASE])
-        recommend = [at for at, job in enumerate(jobs) if known[at] and job.own is None]
-        if recommend:
-            self._recommend(release, recommend, jobs, histories, selections, seconds)
-        if own := [at for at, job in enumerate(jobs) if known[at] and job.own is not None]:
-            self._rank_own(release, own, jobs, histories, selections, seconds)
-        return [Personal(*answer, seconds) for answer in zip(selections, notes, strict=True)]
+        lines = [
+            _Line(job, history, Selection(job.release, job.limits))
+            for job, history in zip(jobs, histories, strict=True)
+        ]
+        for line in lines:
+            if line.job.exclude_bought:
+                line.selection.forbid(line.bought.tolist())
+        if recommend := [line for line in lines if line.known and line.job.own is None]:
+            self._recommend(recommend, seconds)
+        if own := [line for line in lines if line.known and line.job.own is not None]:
+            self._rank_own(own, seconds)
+        return [Personal(line.selection, missing, seconds) for line, missing in zip(lines, notes, strict=True)]
 
-    def _recommend(
-        self,
-        release: LoadedRelease,
-        which: list[int],
-        jobs: list[Job],
-        histories: list[_History],
-        selections: list[Selection],
-        seconds: dict[str, float],
-    ) -> None:
-        asking = [jobs[at] for at in which]
-        batch = self._batch(asking, [histories[at] for at in which], tuple(job.limits.mask for job in asking))
+    def _recommend(self, lines: list[_Line], seconds: dict[str, float]) -> None:
+        release = lines[0].job.release
+        batch = self._batch(lines, tuple(line.job.limits.mask for line in lines))
         with self._stage("retrieval", seconds):
             candidates = release.retriever(batch)
         with self._stage("ranking", seconds):
             ranked = release.ranker(batch, candidates)
         with self._stage("rules", seconds):
-            for line, at in enumerate(which):
-                job = jobs[at]
-                items, types, _ = histories[at]
-                bought = items[types == EventType.PURCHASE]
+            for at, line in enumerate(lines):
                 codes, because = reasons(
-                    ranked.rows[line], ranked.channels[line], ranked.anchor[line], job.context, bought
+                    ranked.rows[at], ranked.channels[at], ranked.anchor[at], line.job.context, line.bought
                 )
-                selections[at].take(ranked.rows[line], ranked.scores[line], "", codes, because)
+                line.selection.take(ranked.rows[at], ranked.scores[at], "", codes, because)
 
-    def _rank_own(
-        self,
-        release: LoadedRelease,
-        which: list[int],
-        jobs: list[Job],
-        histories: list[_History],
-        selections: list[Selection],
-        seconds: dict[str, float],
-    ) -> None:
+    def _rank_own(self, lines: list[_Line], seconds: dict[str, float]) -> None:
         """Order the callers' rows: a job becomes queries of its history, each allowed a share of the rows."""
-        lines = [(at, share) for at in which for share in _shares(jobs[at].own)]
-        rows: dict[int, list[Int32s]] = {at: [] for at in which}
-        scores: dict[int, list[Floats]] = {at: [] for at in which}
+        release = lines[0].job.release
+        shares = [(at, share) for at, line in enumerate(lines) for share in _shares(line.job.own)]
+        rows: list[list[Int32s]] = [[] for _ in lines]
+        scores: list[list[Floats]] = [[] for _ in lines]
         with self._stage("ranking", seconds):
-            for start in range(0, len(lines), _RANK_LINES):
-                part = lines[start : start + _RANK_LINES]
+            for start in range(0, len(shares), _RANK_LINES):
+                part = shares[start : start + _RANK_LINES]
                 masks = np.zeros((len(part), len(release.catalogue)), np.bool_)
                 for mask, (_, share) in zip(masks, part, strict=True):
                     mask[share] = True
-                asking = [at for at, _ in part]
-                batch = self._batch([jobs[at] for at in asking], [histories[at] for at in asking], tuple(masks))
+                batch = self._batch([lines[at] for at, _ in part], tuple(masks))
                 ranked = release.ranker(batch, release.retriever(batch))
-                for line, at in enumerate(asking):
-                    rows[at].append(ranked.rows[line])
-                    scores[at].append(ranked.scores[line])
-        for at in which:
+                for query, (at, _) in enumerate(part):
+                    rows[at].append(ranked.rows[query])
+                    scores[at].append(ranked.scores[query])
+        for at, line in enumerate(lines):
             if rows[at]:
                 found, score = np.concatenate(rows[at]), np.concatenate(scores[at])
                 order = np.lexsort((found, -score))
-                selections[at].take(found[order], score[order], "ranked")
+                line.selection.take(found[order], score[order], "ranked")
 
-    def _batch(
-        self, jobs: Sequence[Job], histories: Sequence[_History], eligible: tuple[Bools | None, ...]
-    ) -> QueryBatch:
+    def _batch(self, lines: Sequence[_Line], eligible: tuple[Bools | None, ...]) -> QueryBatch:
         # As wide as the longest history: what every query pads is work for every stage.
-        size, length = len(jobs), max([1, *(len(rows) for rows, _, _ in histories)])
+        size, length = len(lines), max([1, *(len(line.history[0]) for line in lines)])
         items = np.full((size, length), NO_ROW, np.int32)
         types = np.zeros((size, length), np.int8)
         times = np.zeros((size, length), np.int64)
-        for line, (rows, kinds, at) in enumerate(histories):
-            if count := len(rows):
-                items[line, -count:], types[line, -count:], times[line, -count:] = rows, kinds, at
+        for at, line in enumerate(lines):
+            if count := len(line.history[0]):
+                items[at, -count:], types[at, -count:], times[at, -count:] = line.history
+        jobs = [line.job for line in lines]
         return QueryBatch(
             items,
             types,
@@ -181,38 +180,47 @@ class Recommender:
         ).with_context()
 
     def histories(self, jobs: list[Job]) -> tuple[list[_History], list[tuple[str, ...]]]:
-        """Each job's newest events, oldest first, and what could not be read."""
+        """Each job's newest events, oldest first, and what could not be read; all jobs are of one release."""
         stored, lost = self._stored(jobs)
+        past: dict[tuple[str | None, str | None], tuple[_History, tuple[str, ...]]] = {}
         histories, notes = [], []
-        for job, packed in zip(jobs, stored, strict=True):
-            missing = lost if job.user_id is not None else ()
-            old = unpack_history(packed) if packed else _EMPTY
-            try:
-                new = self._since(job)
-            except EndcapError:
-                new, missing = _EMPTY, (*missing, "recent_events")
-            histories.append(_joined((old, new, self._cart(job)), self._length))
+        for job in jobs:
+            who = job.user_id, job.session
+            if who not in past:  # the slots of one request share their past
+                past[who] = self._past(job, stored.get(job.user_id), lost)
+            before, missing = past[who]
+            histories.append(_joined((before, self._cart(job)), job.release.history))
             notes.append(missing)
         return histories, notes
 
-    def _stored(self, jobs: list[Job]) -> tuple[list[bytes | None], tuple[str, ...]]:
-        users = [job.user_id for job in jobs if job.user_id is not None]
-        if not users:
-            return [None] * len(jobs), ()
+    def _past(self, job: Job, packed: bytes | None, lost: tuple[str, ...]) -> tuple[_History, tuple[str, ...]]:
+        """What the store and the stream know, and which of them could not be read."""
+        missing = lost if job.user_id is not None else ()
+        old = unpack_history(packed) if packed else _EMPTY
         try:
-            found = iter(self._store.get_many(HISTORY, users, jobs[0].release.version))
+            new = self._since(job)
         except EndcapError:
-            return [None] * len(jobs), ("history",)
-        return [None if job.user_id is None else next(found) for job in jobs], ()
+            new, missing = _EMPTY, (*missing, "recent_events")
+        return _joined((old, new), job.release.history), missing
+
+    def _stored(self, jobs: list[Job]) -> tuple[dict[str | None, bytes | None], tuple[str, ...]]:
+        """The packed history of each user, and what could not be read."""
+        users = list(dict.fromkeys(job.user_id for job in jobs if job.user_id is not None))
+        if not users:
+            return {}, ()
+        try:
+            return dict(zip(users, self._store.get_many(HISTORY, users, jobs[0].release.version), strict=True)), ()
+        except EndcapError:
+            return {}, ("history",)
 
     def _since(self, job: Job) -> _History:
         """What the stream knows of the user since the release, or of an anonymous session at all."""
         entries: dict[int, Event] = {}
         if job.user_id is not None:
-            newest = self._stream.of_user(job.user_id, self._length)
+            newest = self._stream.of_user(job.user_id, job.release.history)
             entries.update(entry for entry in newest if entry[0] > job.release.stream_position)
         if job.session is not None:
-            for position, event in self._stream.of_session(job.session, self._length):
+            for position, event in self._stream.of_session(job.session, job.release.history):
                 if position > job.release.stream_position or event.user_id != job.user_id:
                     entries.setdefault(position, event)
         row_of = job.release.catalogue.row_of

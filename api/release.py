@@ -30,6 +30,7 @@ class LoadedRelease:
     lists: PublicLists
     retriever: Retriever
     ranker: Ranker
+    history: int  # newest events of a user that a request looks at: as many as the ranker was taught with
     mask: Callable[[FilterSpec], Bools | None]  # (N,) rows that a filter allows; None for all
     live: LiveTrending
     shoppers: tuple[Shopper, ...] = ()

@@ -19,6 +19,16 @@ Handler = Callable[[Services, Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
+class Form:
+    """Another kind of body that a route takes, and what it answers to that."""
+
+    name: str
+    body: type[msgspec.Struct]
+    answer: type[msgspec.Struct]
+    example: dict[str, object]
+
+
+@dataclass(frozen=True)
 class Route:
     """One method of one path. Segments in braces are open."""
 
@@ -32,6 +42,7 @@ class Route:
     statuses: tuple[int, ...] = (400,)  # problems that it answers with, besides 429, 503 and 500
     public: bool = False  # the same for everybody: ETag, 304, cacheable
     example: dict[str, object] | None = None  # of the body
+    form: Form | None = None  # beside ``body`` and ``answer``
     path_help: dict[str, str] = field(default_factory=dict)
 
     @property

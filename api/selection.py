@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,6 +38,7 @@ class Limits:
     mask: Bools | None = None  # (N,) None allows all
     served: Hashes = field(default_factory=lambda: NOTHING_SERVED)
     excluded: Int32s = field(default_factory=lambda: NO_ROWS)
+    reserve: int = 0  # how many more to find: lists before this one in the same answer may show that many of them
 
 
 class Selection:
@@ -50,6 +52,7 @@ class Selection:
         self._limits = limits
         self._taken: set[int] = set()
         self._places: list[Place] = []
+        self._enough = limits.wanted + limits.reserve + 1
 
     def __len__(self) -> int:
         return len(self._places)
@@ -57,16 +60,24 @@ class Selection:
     @property
     def full(self) -> bool:
         """Whether nothing more is needed."""
-        return len(self._places) > self._limits.wanted
+        return len(self._places) >= self._enough
 
     @property
     def places(self) -> list[Place]:
         """What was chosen, best first; as many as wanted or all there are."""
         return self._places[: self._limits.wanted]
 
-    def forbid(self, rows: Int32s) -> None:
-        """Never take these, from no source."""
-        self._taken.update(rows.tolist())
+    def forbid(self, rows: Collection[int]) -> None:
+        """Give up these, and never take them, from no source."""
+        self._taken.update(rows)
+        if rows and self._places:
+            gone = set(rows)
+            self._places = [place for place in self._places if place.row not in gone]
+
+    def come_after(self, rows: Collection[int]) -> None:
+        """Leave to the lists before this one the rows that they show; the reserve has done its work then."""
+        self.forbid(rows)
+        self._enough = self._limits.wanted + 1
 
     def take(
         self, rows: Int32s, scores: Floats, code: str, codes: Int8s | None = None, because: Int32s | None = None
@@ -101,11 +112,19 @@ class Selection:
             scores = 1.0 / (1.0 + start + np.arange(len(chunk), dtype=np.float32))
             self.take(chunk, scores.astype(np.float32), "popular")
 
-    def next_cursor(self, depth: int) -> str | None:
-        """The way to the next page; None if there is none or it would lead deeper than ``depth`` items."""
+    def next_cursor(self, depth: int, beside: Collection[int] = ()) -> str | None:
+        """The way to the next page; None if there is none or it would lead deeper than ``depth`` items.
+
+        Args:
+            depth: the most items that a cursor may hold.
+            beside: rows that the other lists of the same answer show; no later page has them.
+        """
+        if beside:
+            self.forbid(beside)
+            self.fill_popular()
         if not self.full:
             return None
-        rows = np.array([place.row for place in self.places], np.int32)
+        rows = np.array([*(place.row for place in self.places), *beside], np.int32)
         served = np.concatenate((self._limits.served, self._release.hashes[rows]))
         return encode_cursor(served) if len(served) < depth else None
 

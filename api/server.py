@@ -15,6 +15,7 @@ import uvicorn
 from api.http import ASGIApp
 from api.settings import ApiSettings
 from edge.headers import HeaderSettings
+from edge.reader import ReaderSettings
 from foundation.home import HomeSettings
 from foundation.telemetry import MULTIPROCESS
 
@@ -27,12 +28,14 @@ class _Handover(msgspec.Struct):
     home: HomeSettings
     api: ApiSettings
     headers: HeaderSettings
+    edge_reader: ReaderSettings
 
 
 def serve(
     home: HomeSettings,
     settings: ApiSettings,
-    headers: HeaderSettings | None = None,
+    headers: HeaderSettings,
+    edge_reader: ReaderSettings,
 ) -> None:
     """Serve a home folder until SIGTERM or SIGINT; then finish open requests and return.
 
@@ -40,8 +43,9 @@ def serve(
         home: where releases, store, stream and edge objects are.
         settings: where to listen, how many workers, limits.
         headers: ages for caches.
+        edge_reader: what each worker remembers of the edge.
     """
-    handover = _Handover(home, settings, headers or HeaderSettings())
+    handover = _Handover(home, settings, headers, edge_reader)
     os.environ[_HANDED_OVER] = msgspec.json.encode(handover).decode()
     # Models run one thread a worker: more only fight over the cores that other workers have.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -72,4 +76,4 @@ def worker() -> ASGIApp:
     from api.wiring import application  # after MULTIPROCESS is set
 
     handed = msgspec.json.decode(os.environ[_HANDED_OVER], type=_Handover)
-    return application(handed.home, handed.api, handed.headers)
+    return application(handed.home, handed.api, handed.headers, handed.edge_reader)

@@ -21,7 +21,6 @@ class ApiSettings:
     max_batch: int = setting(32, unit="requests", help="most requests that are scored together")
     max_queue: int = setting(256, unit="requests", help="most requests that wait for a batch; more drop a rung")
     max_in_flight: int = setting(2048, unit="requests", help="most requests in work; more are answered 429")
-    history: int = setting(200, unit="events", help="newest events of a user that a request looks at")
     page_size: int = setting(12, unit="items", help="items of an answer when the request does not say")
     page_depth: int = setting(1000, unit="items", help="how far cursors lead; then next_cursor is null")
     body_limit: int = setting(1_048_576, unit="bytes", help="largest request body; larger ones are answered 413")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from api.problems import problem
+from foundation.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ def surface_of(name: str) -> Surface:
     """The surface of a name.
 
     Raises:
-        HttpProblem: 404, listing those that there are.
+        InvalidInput: there is none; the text lists those that there are.
     """
     if (surface := SURFACES.get(name)) is None:
-        raise problem(404, f"there is no surface {name[:100]!a}; there are: {', '.join(SURFACES)}")
+        raise InvalidInput(f"there is no surface {name[:100]!a}; there are: {', '.join(SURFACES)}", "/surface")
     return surface

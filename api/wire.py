@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from api.surfaces import SURFACES
 from foundation.shoppers import Shopper
 
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -22,6 +23,10 @@ Categories: TypeAlias = Annotated[
 Brands: TypeAlias = Annotated[
     list[Annotated[str, Meta(max_length=200)]], Meta(max_length=50, description="brand names")
 ]
+UserId: TypeAlias = Annotated[Id, Meta(description="who it is for; leave out for an anonymous visitor")]
+Session: TypeAlias = Annotated[Id, Meta(description="session of an anonymous visitor, as in events")]
+Region: TypeAlias = Annotated[str, Meta(max_length=100)]
+ValidateOnly: TypeAlias = Annotated[bool, Meta(description="check the request and answer no items")]
 Excluded: TypeAlias = Annotated[list[Id], Meta(max_length=1000, description="item ids never to answer")]
 
 
@@ -36,15 +41,12 @@ class Filters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     exclude: Excluded = []
 
 
-class RecommendParams(Filters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request for one list; the same for GET (query) and POST (body)."""
+class ListOptions(Filters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one list is to be like."""
 
-    user_id: Annotated[Id, Meta(description="who it is for; leave out for an anonymous visitor")] | None = None
-    session: Annotated[Id, Meta(description="session of an anonymous visitor, as in events")] | None = None
     item_id: Annotated[
         list[Id], Meta(max_length=100, description="the page's item (product) or the cart's items (cart)")
     ] = []
-    region: Annotated[str, Meta(max_length=100)] | None = None
     n: PageSize | None = None
     cursor: CursorText | None = None
     exclude_bought: (
@@ -52,10 +54,50 @@ class RecommendParams(Filters, frozen=True, kw_only=True, forbid_unknown_fields=
     ) = None
 
 
+class RecommendParams(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request for one list; the same for GET (query) and POST (body)."""
+
+    user_id: UserId | None = None
+    session: Session | None = None
+    region: Region | None = None
+
+
 class RecommendBody(RecommendParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The POST twin."""
 
-    validate_only: Annotated[bool, Meta(description="check the request and answer no items")] = False
+    validate_only: ValidateOnly = False
+
+
+class Visitor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who a request is for."""
+
+    user_id: UserId | None = None
+    session: Session | None = None
+    region: Region | None = None
+
+
+class Slot(ListOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the lists of a page."""
+
+    id: Annotated[Id, Meta(description="what the page calls it; differs from slot to slot")]
+    surface: (
+        Annotated[
+            str,
+            Meta(
+                max_length=100,
+                description="the surface of the path when left out",
+                extra_json_schema={"enum": list(SURFACES)},
+            ),
+        ]
+        | None
+    ) = None
+
+
+class SlotsBody(Visitor, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request for all the lists of a page: no item is in two of them, and earlier slots choose first."""
+
+    slots: Annotated[list[Slot], Meta(min_length=1, max_length=20)]
+    validate_only: ValidateOnly = False
 
 
 class NeighbourParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,14 +127,11 @@ class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
     """A request without parameters."""
 
 
-class RankBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RankBody(Visitor, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """My own list of items, to be put in order for this user."""
 
     item_ids: Annotated[list[Id], Meta(min_length=1, max_length=1000)]
-    user_id: Id | None = None
-    session: Id | None = None
     item_id: Annotated[Id, Meta(description="the item of the page")] | None = None
-    region: Annotated[str, Meta(max_length=100)] | None = None
 
 
 class EventIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -198,6 +237,18 @@ class Answer(Struct, frozen=True, kw_only=True):
     missing_ids: list[str] = []
     warnings: list[Notice] = []
     meta: AnswerMeta
+
+
+class SlotAnswer(Answer, frozen=True, kw_only=True):
+    """The list of one slot."""
+
+    id: Annotated[str, Meta(description="the slot's")]
+
+
+class SlotsAnswer(Struct, frozen=True):
+    """A list for each slot, in the order asked for; no item is in two of them."""
+
+    slots: list[SlotAnswer]
 
 
 class ItemsPage(Struct, frozen=True, kw_only=True):

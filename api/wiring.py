@@ -19,7 +19,7 @@ from api.services import EventLog, Services, wall_ms
 from api.settings import ApiSettings
 from api.state import ReleaseState
 from edge.headers import HeaderSettings
-from edge.reader import EdgeReader
+from edge.reader import EdgeReader, ReaderSettings
 from edge.stores.directory import DirectoryStore
 from foundation.catalogue import Catalogue
 from foundation.errors import EndcapError, ReleaseDamaged
@@ -50,7 +50,7 @@ def load_release(opened: Release, stream: EventStream, settings: ApiSettings) ->
     """
     try:
         release = _read(opened, stream, settings)
-        warm(release, settings.history)
+        warm(release)
     except EndcapError:
         raise
     except Exception as error:
@@ -67,31 +67,33 @@ def _read(opened: Release, stream: EventStream, settings: ApiSettings) -> Loaded
     regions = tuple(msgspec.json.decode((folder / REGIONS).read_bytes(), type=list[str]))
     catalogue = Catalogue.read(folder / ITEMS, regions)
     lists = PublicLists.read(folder / LISTS)
+    retriever = load_retriever(folder, catalogue)
     return LoadedRelease(
         version=manifest.version,
         created_ms=manifest.created_ms,
         stream_position=manifest.stream_position,
         catalogue=catalogue,
         lists=lists,
-        retriever=load_retriever(folder, catalogue),
+        retriever=retriever,
         ranker=load_ranker(folder, catalogue),
+        history=retriever.history,
         mask=FilterCache(catalogue).mask,
         live=LiveTrending(catalogue, lists, stream, manifest.stream_position, settings),
         shoppers=read_shoppers(folder),
     )
 
 
-def warm(release: LoadedRelease, history: int) -> None:
+def warm(release: LoadedRelease) -> None:
     """Build lazy parts and run batches of one and of several through both models."""
     release.prepare()
     if not len(release.catalogue):
         raise ReleaseDamaged(f"release {release.version} has no items; import a catalogue first")
     for size in (1, 4):
-        items = np.full((size, history), NO_ROW, np.int32)
+        items = np.full((size, release.history), NO_ROW, np.int32)
         items[:, -1] = release.popular_order[0]
         batch = QueryBatch(
             items,
-            types=np.zeros((size, history), np.int8),
+            types=np.zeros((size, release.history), np.int8),
             times=np.where(items == NO_ROW, 0, release.created_ms).astype(np.int64),
             now=np.full(size, release.created_ms, np.int64),
             context_item=np.full(size, NO_ROW, np.int32),
@@ -120,7 +122,7 @@ def build_services(
 ) -> Services:
     """Join parts that were made elsewhere; closing the services closes store and stream."""
     measured = telemetry or Telemetry()
-    recommender = Recommender(store, stream, settings.history, measured)
+    recommender = Recommender(store, stream, measured)
 
     async def close() -> None:
         await asyncio.to_thread(stream.close)
@@ -143,7 +145,8 @@ def build_services(
 def application(
     home: HomeSettings,
     settings: ApiSettings,
-    headers: HeaderSettings | None = None,
+    headers: HeaderSettings,
+    edge_reader: ReaderSettings,
 ) -> ASGIApp:
     """The application over the embedded store, stream and edge of one machine."""
     repository = ReleaseRepository(home.releases)
@@ -153,7 +156,7 @@ def application(
         token=repository.pointer_token,
         store=EmbeddedStore(home.store),
         stream=stream,
-        edge=EdgeReader(DirectoryStore(home.edge)),
+        edge=EdgeReader(DirectoryStore(home.edge), edge_reader),
         settings=settings,
         headers=headers,
     )

@@ -13,10 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
-import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +29,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
+from benchmarks.record import provenance, write_result
 from foundation.releases import ReleaseRepository
 from foundation.streams.embedded import EmbeddedStream
 from foundation.testing.served import ServedApi
@@ -166,7 +164,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="2 kills, 2 swaps, 3 examples")
     arguments = parser.parse_args()
     sizes = (2, 2, 3) if arguments.quick else (arguments.kills, arguments.swaps, arguments.examples)
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    origin = provenance()
     results: dict[str, dict[str, Any]] = {}
     for storm, size in zip((kills, swaps, fuzz), sizes, strict=True):
         with tempfile.TemporaryDirectory() as name:
@@ -176,15 +174,8 @@ def main() -> int:
             results[storm.__name__] = storm(home, Path(name, "api.log"), size)
             results[storm.__name__]["seconds"] = round(time.monotonic() - start, 1)
         sys.stderr.write(f"{storm.__name__}: {json.dumps(results[storm.__name__])[:600]}\n")
-    told = {
-        "question": "promises that a served release breaks when killed, swapped and fuzzed",
-        "machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()},
-        "versions": {"python": platform.python_version()},
-        "commit": subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip(),
-        "command": " ".join(["python", *sys.argv]),
-        "results": results,
-    }
-    arguments.out.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    question = "promises that a served release breaks when killed, swapped and fuzzed"
+    write_result(arguments.out, question, origin, results=results)
     return int(any(sum(result["broken"].values()) for result in results.values()))
 
 

@@ -13,24 +13,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 import polars as pl
 import uvloop
 
+from benchmarks.record import provenance, write_result
 from foundation.testing.http_client import Connection, Reply
 from foundation.testing.served import ServedApi
 from foundation.testing.traffic import MIX, Ask, Traffic
@@ -164,31 +161,18 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few requests, to see that everything works")
     arguments = parser.parse_args()
     mixed, alone = (QUICK, QUICK) if arguments.quick else (MIXED, ALONE)
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    origin = provenance(("uvicorn", "uvloop", "httptools", "onnxruntime", "numpy", "msgspec"))
     with tempfile.TemporaryDirectory() as name:
         home = Path(name, "home")
         shutil.copytree(arguments.home, home)
         users = pl.read_parquet(current_dataset(home / "datasets") / "users.parquet")["user_id"].to_list()
-        load = os.getloadavg()[0]
         with ServedApi(home, Path(name, "api.log"), {"API_WORKERS": arguments.workers}) as served:
             answers = measure(served, Traffic(users, popular_items(served), 1, "load"), mixed, alone)
             release = served.release()
-    told = {
-        "question": "cost and latency of requests to a served release, closed loop, driver on the same machine",
-        "machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()},
-        "versions": {
-            "python": platform.python_version(),
-            **{p: version(p) for p in ("uvicorn", "uvloop", "httptools", "onnxruntime", "numpy", "msgspec")},
-        },
-        "commit": subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip(),
-        "command": " ".join(["python", *sys.argv]),
-        "load_average_before": load,
-        "workers": arguments.workers,
-        "release": release,
-        "users": len(users),
-        "runs": answers,
-    }
-    arguments.out.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    question = "cost and latency of requests to a served release, closed loop, driver on the same machine"
+    write_result(
+        arguments.out, question, origin, workers=arguments.workers, release=release, users=len(users), runs=answers
+    )
 
 
 if __name__ == "__main__":

@@ -10,19 +10,14 @@ durable can be faster than that.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import lmdb
-
+from benchmarks.record import provenance, write_result
 from foundation.streams.embedded import EmbeddedStream
 from foundation.streams.group_commit import GroupCommitter
 from foundation.types import Event
@@ -108,17 +103,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="a folder on the disk in question; default: the temporary folder")
     parser.add_argument("--events", type=int, default=2_000, help="events of the one-by-one runs")
     arguments = parser.parse_args()
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False)
+    origin = provenance(("lmdb",))
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder, n = Path(name), arguments.events
-        answers = {
-            "question": "events a second made durable by the embedded stream",
-            "machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()},
-            "versions": {"python": platform.python_version(), "lmdb": ".".join(map(str, lmdb.version()))},
-            "commit": commit.stdout.strip(),
-            "command": " ".join(["python", *sys.argv]),
-            "load_average": os.getloadavg()[0],
+        answers: dict[str, object] = {
             "fsync": fsync_floor(folder),
             "append": [
                 sequential(folder, n, 1),
@@ -127,7 +115,7 @@ def main() -> None:
             ],
             "of_user_50": reading(folder),
         }
-    arguments.out.write_text(json.dumps(answers, indent=2) + "\n", encoding="utf-8")
+    write_result(arguments.out, "events a second made durable by the embedded stream", origin, **answers)
 
 
 if __name__ == "__main__":

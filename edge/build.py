@@ -23,7 +23,7 @@ _CHUNK = 8192  # seeds at a time, so that memory does not grow with the catalogu
 
 @dataclass(frozen=True, slots=True)
 class EdgeSettings:
-    """What goes to the edge."""
+    """What goes to the edge. Group ``edge_lists``."""
 
     items: int = setting(50, unit="items", help="length of an edge list; pages beyond it come from the API")
     min_items: int = setting(1, unit="items", help="shorter lists are left out and answer with their parent's")

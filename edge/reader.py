@@ -29,11 +29,11 @@ from foundation.settings import setting
 
 @dataclass(frozen=True, slots=True)
 class ReaderSettings:
-    """What a reader remembers."""
+    """What a reader remembers. Group ``edge_reader``."""
 
     pointer_ttl_ms: int = setting(1_000, unit="ms", help="how long a publish or rollback may go unnoticed")
     cache_bytes: int = setting(64 << 20, unit="bytes", help="memory for lists; the least recently read go first")
-    cached_shards: int = setting(256, unit="shards", help="manifest shards kept decoded; at least two publications'")
+    cached_shards: int = setting(256, unit="shards", help="manifest shards kept decoded; at least 2 edge.shards")
 
 
 @dataclass(frozen=True, slots=True)

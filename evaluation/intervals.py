@@ -17,18 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.errors import InvalidInput
-from foundation.settings import setting
 
 _CELLS = 4_000_000  # draws held at once
 
 
 @dataclass(frozen=True, slots=True)
-class BootstrapSettings:
-    """How confidence intervals are computed."""
+class Bootstrap:
+    """How confidence intervals are computed; fixed, so that the reports of two releases can be compared.
 
-    resamples: int = setting(1000, unit="draws", help="bootstrap resamples of the users")
-    confidence: float = setting(0.95, unit="share", help="probability mass inside an interval")
-    seed: int = setting(2026, unit="", help="seed of the draws; all systems share them")
+    Attributes:
+        resamples: bootstrap draws of the users.
+        confidence: probability mass inside an interval.
+        seed: of the draws; all systems share them.
+    """
+
+    resamples: int = 1000
+    confidence: float = 0.95
+    seed: int = 2026
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -55,9 +60,7 @@ class Difference(msgspec.Struct, frozen=True):
         return "worse" if self.high < 0 else "level"
 
 
-def estimate(
-    per_user: Mapping[str, NDArray[np.float64]], settings: BootstrapSettings | None = None
-) -> dict[str, Estimate]:
+def estimate(per_user: Mapping[str, NDArray[np.float64]], settings: Bootstrap | None = None) -> dict[str, Estimate]:
     """The mean of each metric over users, with its interval.
 
     Args:
@@ -69,12 +72,12 @@ def estimate(
     """
     names = list(per_user)
     values = np.column_stack([per_user[name] for name in names])  # (U, M)
-    low, high = _interval(values, settings or BootstrapSettings())
+    low, high = _interval(values, settings or Bootstrap())
     means = values.mean(0)
     return {n: Estimate(float(means[i]), float(low[i]), float(high[i])) for i, n in enumerate(names)}
 
 
-def difference(a: NDArray[np.float64], b: NDArray[np.float64], settings: BootstrapSettings | None = None) -> Difference:
+def difference(a: NDArray[np.float64], b: NDArray[np.float64], settings: Bootstrap | None = None) -> Difference:
     """How much better a is than b, user by user.
 
     Args:
@@ -87,14 +90,12 @@ def difference(a: NDArray[np.float64], b: NDArray[np.float64], settings: Bootstr
     """
     if a.shape != b.shape:
         raise InvalidInput(f"paired comparison needs the same users: {a.shape} and {b.shape}", "/per_user")
-    low, high = _interval((a - b)[:, None], settings or BootstrapSettings())
+    low, high = _interval((a - b)[:, None], settings or Bootstrap())
     gap, base = float((a - b).mean()), float(b.mean())
     return Difference(gap, float(low[0]), float(high[0]), gap / base if base else 0.0)
 
 
-def _interval(
-    values: NDArray[np.float64], settings: BootstrapSettings
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _interval(values: NDArray[np.float64], settings: Bootstrap) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(M,) lower and upper percentiles of the resampled means of (U, M) values."""
     n_users = len(values)
     if not n_users:

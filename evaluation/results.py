@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from evaluation.beyond_accuracy import CatalogueFacts, character, coverage, exposure, gini
-from evaluation.intervals import BootstrapSettings, Difference, Estimate, difference, estimate
+from evaluation.intervals import Bootstrap, Difference, Estimate, difference, estimate
 from evaluation.metrics import DEPTHS, PerUser, accuracy
 from evaluation.truth import Truth
 from foundation.errors import InvalidInput
@@ -38,7 +38,7 @@ def evaluate(
     facts: CatalogueFacts,
     *,
     depths: tuple[int, ...] = DEPTHS,
-    bootstrap: BootstrapSettings | None = None,
+    bootstrap: Bootstrap | None = None,
 ) -> SystemResult:
     """Judge lists by all metrics.
 
@@ -65,7 +65,7 @@ def evaluate(
 
 
 def compare(
-    a: SystemResult, b: SystemResult, metric: str = "ndcg@10", bootstrap: BootstrapSettings | None = None
+    a: SystemResult, b: SystemResult, metric: str = "ndcg@10", bootstrap: Bootstrap | None = None
 ) -> Difference:
     """How much better a is than b, paired by user.
 

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from evaluation.beyond_accuracy import CatalogueFacts
-from evaluation.intervals import BootstrapSettings, Estimate, estimate
+from evaluation.intervals import Bootstrap, Estimate, estimate
 from evaluation.metrics import accuracy
 from evaluation.truth import Truth
 from foundation.types import Bools, Int32s
@@ -50,7 +50,7 @@ def segment_rows(
     *,
     metric: str = "ndcg@10",
     item_metric: str = "recall@20",
-    bootstrap: BootstrapSettings | None = None,
+    bootstrap: Bootstrap | None = None,
 ) -> list[SegmentRow]:
     """Judge each system by segment; segments without users are left out.
 
@@ -82,7 +82,7 @@ def _row(
     truth: Truth,
     users: Bools,
     metric: str,
-    bootstrap: BootstrapSettings | None,
+    bootstrap: Bootstrap | None,
 ) -> SegmentRow:
     values = {}
     if len(truth):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from evaluation.intervals import BootstrapSettings, Difference, Estimate, difference, estimate
+from evaluation.intervals import Bootstrap, Difference, Estimate, difference, estimate
 from evaluation.metrics import accuracy, check_lists, hits
 from evaluation.truth import Truth
 from foundation.types import NO_ROW, Bools, Channel, Int32s
@@ -30,7 +30,7 @@ class RankingRow(msgspec.Struct, frozen=True):
 
 
 def channel_recall(
-    rows: Int32s, channels: Int32s, truth: Truth, bootstrap: BootstrapSettings | None = None
+    rows: Int32s, channels: Int32s, truth: Truth, bootstrap: Bootstrap | None = None
 ) -> list[ChannelRow]:
     """Candidate recall of each channel and of the union: the ceiling of everything that follows.
 
@@ -67,7 +67,7 @@ def channel_recall(
 
 
 def ranking_on_candidates(
-    orderings: dict[str, Int32s], truth: Truth, depth: int = 10, bootstrap: BootstrapSettings | None = None
+    orderings: dict[str, Int32s], truth: Truth, depth: int = 10, bootstrap: Bootstrap | None = None
 ) -> list[RankingRow]:
     """NDCG of several orderings of the same candidates, with only reachable items as the ideal.
 

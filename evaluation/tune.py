@@ -24,19 +24,25 @@ from evaluation.truth import SeenPolicy, ground_truth, seen_items
 from foundation.ease import DAY_MS
 from foundation.errors import ConfigError
 from foundation.events import Events
-from foundation.settings import setting
 
 B = TypeVar("B", bound=Baseline)
 
 
 @dataclass(frozen=True, slots=True)
-class TuneSettings:
-    """How configurations are chosen."""
+class Tuning:
+    """How configurations are chosen.
 
-    metric: str = setting("ndcg@10", unit="", help="what the chosen configuration maximises")
-    window_days: float = setting(7.0, unit="days", help="length of the validation window before the test window")
-    max_users: int = setting(4000, unit="users", help="validation users judged, drawn with the seed")
-    seed: int = setting(2026, unit="", help="seed of that draw")
+    Attributes:
+        metric: what the chosen configuration maximises.
+        window_days: length of the validation window before the test window.
+        max_users: validation users judged, drawn with the seed.
+        seed: of that draw.
+    """
+
+    metric: str = "ndcg@10"
+    window_days: float = 7.0
+    max_users: int = 4000
+    seed: int = 2026
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -66,7 +72,7 @@ def tune(
     *,
     test_cut: int,
     seen: SeenPolicy = "keep",
-    settings: TuneSettings | None = None,
+    settings: Tuning | None = None,
     clock: Callable[[], float] = time.process_time,
 ) -> Tuned[B]:
     """Fit each configuration before the validation window and judge it there; ties go to the earlier one.
@@ -87,7 +93,7 @@ def tune(
     """
     if not grid:
         raise ConfigError("tuning needs at least one configuration to try")
-    settings = settings or TuneSettings()
+    settings = settings or Tuning()
     split = split_at(events, test_cut - int(settings.window_days * DAY_MS), test_cut)
     truth = ground_truth(split, n_users, n_items, seen=seen)
     truth = truth.where(truth.returning)

@@ -141,28 +141,18 @@ class ReleaseRepository:
         if version is not None:
             _check_version(version)
         sequence = self.pointer().sequence if point and expect is None else expect
-        plain = _plain(metrics or {})
         make_folders(self.root)
-        (staging / MANIFEST).unlink(missing_ok=True)  # of an attempt that failed after writing it
-        files = inventory(staging)
-        if not files:
-            raise InvalidInput(f"{staging} holds no files; write the release's artefacts into it first")
-        created = max(self._clock(), self._newest_ms() + 1)
-        manifest = sealed(
-            Manifest(
-                version=version or version_name(created, files),
-                created_ms=created,
-                files=files,
-                code_version=code_version,
-                data_fingerprint=data_fingerprint,
-                stream_position=stream_position,
-                metrics=plain,
-                note=note,
-            )
+        unsealed = Manifest(
+            version=version or "",
+            created_ms=max(self._clock(), self._newest_ms() + 1),
+            files={},
+            code_version=code_version,
+            data_fingerprint=data_fingerprint,
+            stream_position=stream_position,
+            metrics=_plain(metrics or {}),
+            note=note,
         )
-        (staging / MANIFEST).write_bytes(msgspec.json.format(encode(manifest), indent=2))
-        sync_tree(staging)
-        verify_files(staging, read_manifest(staging, manifest.version))
+        manifest = _seal(staging, unsealed)
         with locked(self.root / ".lock"):
             manifest = self._place(staging, manifest)
             if point:
@@ -364,6 +354,25 @@ class ReleaseRepository:
 def _check_version(version: str) -> None:
     if not _VERSION.fullmatch(version):
         raise InvalidInput(f"{version!r} is no version: use up to 100 of A-Z a-z 0-9 . _ -, a letter or digit first")
+
+
+def _seal(staging: Path, unsealed: Manifest) -> Manifest:
+    """List the files of a staged folder in its manifest, name the release if it has no name yet, and check both.
+
+    Raises:
+        InvalidInput: the folder is empty or holds something that is not a plain file.
+        ReleaseDamaged: a file changed meanwhile.
+    """
+    (staging / MANIFEST).unlink(missing_ok=True)  # of an attempt that failed after writing it
+    files = inventory(staging)
+    if not files:
+        raise InvalidInput(f"{staging} holds no files; write the release's artefacts into it first")
+    version = unsealed.version or version_name(unsealed.created_ms, files)
+    manifest = sealed(msgspec.structs.replace(unsealed, version=version, files=files))
+    (staging / MANIFEST).write_bytes(msgspec.json.format(encode(manifest), indent=2))
+    sync_tree(staging)
+    verify_files(staging, read_manifest(staging, version))
+    return manifest
 
 
 def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:

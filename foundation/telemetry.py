@@ -52,6 +52,9 @@ class Telemetry:
         self.batch_wait = histogram("batch_wait_seconds", "Time a request waited for its batch.")
         self.batch_queue = gauge("batch_queue", "Requests that wait for a batch.", "livesum")
         self.shed = counter("batch_shed_total", "Requests that the batcher refused.", "reason")
+        self.search_paths = counter(
+            "vector_searches_total", "Queries of the vector index, by how their filter was planned.", "path"
+        )
         self.events = counter("events_total", "Events received, by what became of them.", "status")
         self.swaps = counter("release_swaps_total", "Releases put into service.")
         self.releases_refused = counter("release_refused_total", "Releases that could not be loaded.")

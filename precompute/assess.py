@@ -10,14 +10,14 @@ import numpy as np
 
 from evaluation.beyond_accuracy import CatalogueFacts
 from evaluation.leaks import LeakCheck, check_blind_to_future, check_no_future_items, check_times
-from evaluation.report import Report, assemble, draw_examples, manifest
-from evaluation.report.model import Timing
+from evaluation.report import Parts, Report, assemble, draw_examples, manifest
+from evaluation.report.model import Example, Fact, Timing
 from evaluation.results import best_of, evaluate
 from evaluation.segments import segment_rows
 from evaluation.splits import Split, split_at
 from evaluation.stages import channel_recall, ranking_on_candidates
 from evaluation.truth import SeenItems, Truth, ground_truth, seen_items
-from evaluation.tune import Trial, TuneSettings, default_grids, tune
+from evaluation.tune import Trial, Tuning, default_grids, tune
 from foundation.dataset import Dataset
 from foundation.events import Events, Histories
 from foundation.types import NO_ROW, Candidates, Floats, Int32s
@@ -74,7 +74,7 @@ def baselines_of(folder: Path, windows: Windows, repeats: bool) -> BaselineLists
     truth = ground_truth(split, n_users, n_items, seen="keep" if repeats else "exclude")
     exclude = None if repeats else seen_items(split.train, n_users, n_items)
     # Of the ranker's own window: a test window that spans a pause of the shop may be longer than all before it.
-    settings = TuneSettings(window_days=(windows.test - windows.label) / DAY_MS)
+    settings = Tuning(window_days=(windows.test - windows.label) / DAY_MS)
     lists: dict[str, Int32s] = {}
     trials: list[Trial] = []
     for name, grid in default_grids().items():
@@ -111,43 +111,47 @@ def assess(
         stage: for progress.
     """
     split = split_at(data.events, windows.test, windows.end)
-    everyone = baselines.truth
-    returning = everyone.where(everyone.returning)
+    everyone, warm = baselines.truth, baselines.truth.returning
+    returning = everyone.where(warm)
     facts = CatalogueFacts.of(data.catalogue, split.train)
     stage.progress(0.05, "the online path")
     ours = _online(data, split, everyone, retrieval, ranker, length, baselines.exclude)
-    warm = everyone.returning
-    results = [evaluate(OURS, "ours", ours.rows[warm], returning, facts)]
     stage.progress(0.6, "metrics and their intervals")
-    results += [evaluate(name, "baseline", rows[warm], returning, facts) for name, rows in baselines.lists.items()]
-    best = best_of(results[1:]).name
-    lists = {OURS: ours.rows, best: baselines.lists[best]}
+    rivals = [evaluate(name, "baseline", rows[warm], returning, facts) for name, rows in baselines.lists.items()]
+    best = best_of(rivals).name
+    compared = {OURS: ours.rows, best: baselines.lists[best]}
     stage.progress(0.8, "stages, segments and examples")
     return assemble(
         shop=data.meta.source.removeprefix("files of "),
         generated_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        results=results,
+        results=[evaluate(OURS, "ours", ours.rows[warm], returning, facts), *rivals],
         truth=returning,
-        channels=channel_recall(ours.candidates[warm], ours.channels[warm], returning),
-        ranking=ranking_on_candidates({n: rows[warm] for n, rows in ours.orderings.items()}, returning),
-        segments=segment_rows(lists, everyone, facts),
-        examples=draw_examples(
-            {name: rows[warm] for name, rows in lists.items()},
-            returning,
-            Histories.of(split.train, len(data.user_ids)),
-            facts.titles,
+        parts=Parts(
+            channels=channel_recall(ours.candidates[warm], ours.channels[warm], returning),
+            ranking=ranking_on_candidates({name: rows[warm] for name, rows in ours.orderings.items()}, returning),
+            segments=segment_rows(compared, everyone, facts),
+            examples=_examples(data, split, everyone, compared, facts),
+            leaks=_leaks(data, split, retrieval, ours.rows),
+            trials=baselines.trials,
+            limits=_LIMITS,
+            manifest=_provenance(data, windows, command),
+            timings=[Timing(name, value) for name, value in seconds.items()],
         ),
-        leaks=_leaks(data, split, retrieval, ours.rows),
-        trials=baselines.trials,
-        limits=_LIMITS,
-        manifest=manifest(
-            data_fingerprint=data.meta.fingerprint,
-            cuts={"label": windows.label, "test": windows.test, "end": windows.end},
-            seeds={},
-            command=command,
-        ),
-        timings=[Timing(name, value) for name, value in seconds.items()],
     )
+
+
+def _examples(
+    data: Dataset, split: Split, everyone: Truth, compared: dict[str, Int32s], facts: CatalogueFacts
+) -> tuple[Example, ...]:
+    warm = everyone.returning
+    histories = Histories.of(split.train, len(data.user_ids))
+    lists = {name: rows[warm] for name, rows in compared.items()}
+    return draw_examples(lists, everyone.where(warm), histories, facts.titles)
+
+
+def _provenance(data: Dataset, windows: Windows, command: str) -> tuple[Fact, ...]:
+    cuts = {"label": windows.label, "test": windows.test, "end": windows.end}
+    return manifest(data_fingerprint=data.meta.fingerprint, cuts=cuts, seeds={}, command=command)
 
 
 def _online(

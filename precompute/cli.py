@@ -89,12 +89,14 @@ def _last_shop(home: HomeSettings) -> tuple[Path, str | None]:
 
 
 def _sample_shop(folder: Path) -> Path:
-    from precompute.sample_shop import END, SampleShopConfig, make_shop, write_shop
+    from precompute.sample_shop import END, make_shop, write_shop
+    from precompute.settings import load_settings
     from precompute.stages import Stages
 
+    config = load_settings().sample_shop
     with Stages(out).stage("sample shop") as stage:
-        stage.progress(0.2, "items, people and sixty days of events")
-        shop = make_shop(SampleShopConfig())
+        stage.progress(0.2, f"items, people and {config.days} days of events")
+        shop = make_shop(config)
         folder.mkdir(parents=True, exist_ok=True)
         weeks = max(0, (time.time_ns() // 1_000_000 - END) // (7 * 86_400_000))
         write_shop(shop, folder, weeks)
@@ -106,9 +108,9 @@ def _sample_shop(folder: Path) -> Path:
 def sample_shop(
     folder: Annotated[Path, typer.Argument(help="Where to write items.parquet and events.parquet.")],
 ) -> None:
-    """Write the sample shop's files: a shop with known structure, to try things on.
+    """Write the sample shop's files: a shop with known structure, to try things on. Sizes are settings.
 
-    Example: endcap sample-shop ./shop && endcap up --data ./shop
+    Example: ENDCAP_SAMPLE_SHOP_N_ITEMS=500 endcap sample-shop ./shop && endcap up --data ./shop
     """
     _sample_shop(folder)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge.build import EdgeSettings, build_aliases, build_objects
+from edge.build import build_aliases, build_objects
 from edge.publisher import EdgePublisher
 from edge.stores.directory import DirectoryStore
 from evaluation.report import Report, write_report
@@ -218,8 +218,7 @@ class Pipeline:
 
     def _edge(self, lists: PublicLists, manifest: Manifest) -> None:
         with self._stages.stage("edge") as stage:
-            settings = EdgeSettings()
-            objects = list(build_objects(lists, self._data.catalogue, settings))
+            objects = list(build_objects(lists, self._data.catalogue, self._settings.edge_lists))
             aliases = build_aliases(lists, self._data.catalogue, {item.key for item in objects})
             publisher = EdgePublisher(DirectoryStore(self._settings.home.edge), settings=self._settings.publisher)
             done = publisher.publish(

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.build import EdgeSettings
 from edge.publisher import PublisherSettings
 from foundation.home import HomeSettings
 from foundation.settings import Resolved, SettingsReader
 from precompute.importers.settings import ImportSettings
 from precompute.lists.settings import ListSettings
+from precompute.sample_shop.config import SampleShopConfig
 from precompute.training import LabelSettings
 from precompute.user_lists import UserListSettings
 from precompute.windows import WindowSettings
@@ -26,6 +28,7 @@ class Settings:
     """The offline program's settings, a group each."""
 
     home: HomeSettings
+    sample_shop: SampleShopConfig
     imports: ImportSettings
     windows: WindowSettings
     encoder: EncoderConfig
@@ -35,6 +38,7 @@ class Settings:
     ranker: RankerConfig
     lists: ListSettings
     user_lists: UserListSettings
+    edge_lists: EdgeSettings
     publisher: PublisherSettings
     told: tuple[Resolved, ...]
 
@@ -48,6 +52,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     read = SettingsReader(os.environ if environ is None else environ, path)
     return Settings(
         home=read.group("home", HomeSettings),
+        sample_shop=read.group("sample_shop", SampleShopConfig),
         imports=read.group("import", ImportSettings),
         windows=read.group("windows", WindowSettings),
         encoder=read.group("encoder", EncoderConfig),
@@ -57,6 +62,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
         ranker=read.group("ranker", RankerConfig),
         lists=read.group("lists", ListSettings),
         user_lists=read.group("user_lists", UserListSettings),
+        edge_lists=read.group("edge_lists", EdgeSettings),
         publisher=read.group("edge", PublisherSettings),
         told=tuple(read.told),
     )

@@ -64,6 +64,11 @@ class MultiChannelRetriever:
         self._settings = settings
         self._gathered = GatheredRows(channels.item_embeddings)
 
+    @property
+    def history(self) -> int:
+        """The newest events of a user that a request looks at."""
+        return self._settings.history
+
     def __call__(self, batch: QueryBatch) -> Candidates:
         """The union of all channels' proposals that each query's mask allows, scored by every channel."""
         channels, settings = self._channels, self._settings

@@ -4,46 +4,58 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
+import msgspec
 
-from api.answers import encode_answer
-from api.cursor import decode_cursor
-from api.filters import filter_spec, mask_of
-from api.http import PRIVATE, Request, Response
-from api.ladder import Outcome
-from api.recommender import Job
-from api.release import LoadedRelease
-from api.router import Route
-from api.selection import NO_ROWS, Limits
-from api.services import Services, unique_id
+from api.http import Request, Response, decode_json
+from api.personal import NOT_ASKED, encode_personal, personal_response
+from api.problems import problem
+from api.requests import prepare_list, prepare_rank
+from api.router import Form, Route
+from api.routes.slots import EXAMPLE, answer_slots, parse_slots
+from api.services import Services
 from api.surfaces import Surface, surface_of
-from api.wire import Answer, AnswerMeta, NoParams, Notice, RankBody, RecommendBody, RecommendParams
+from api.wire import Answer, NoParams, RankBody, RecommendBody, RecommendParams, SlotsAnswer, SlotsBody
 from foundation.errors import InvalidInput
-from foundation.types import NO_ROW, Int32s
-
-_DETAILS = {
-    "history": "the user's history could not be read; the answer rests on what is newer than the release",
-    "recent_events": "the newest events could not be read; the answer rests on what is older",
-    "unknown_region": "no item or event of this release has the region; it was not used",
-    "underfilled": "fewer items match than were asked for",
-}
-
-
-_RANK = Surface("rank")
 
 
 async def get_recommendations(services: Services, request: Request) -> Response:
     """Answer a GET."""
-    surface = surface_of(request.path[0])
-    return await _recommend(services, surface, request.params(RecommendParams))
+    return await _recommend(services, _surface(request), request.params(RecommendParams))
 
 
 async def post_recommendations(services: Services, request: Request) -> Response:
-    """Answer a POST: the same request as JSON."""
-    surface = surface_of(request.path[0])
+    """Answer a POST: the same request as JSON, or all the slots of a page."""
+    surface = _surface(request)
     request.params(NoParams)
-    body = await request.json(RecommendBody, services.settings.body_limit)
-    return await _recommend(services, surface, body, validate_only=body.validate_only)
+    body = await request.body(services.settings.body_limit)
+    given = decode_json(body, dict[str, msgspec.Raw])
+    if "slots" in given:
+        return await answer_slots(services, surface, parse_slots(body, given))
+    asked = decode_json(body, RecommendBody)
+    return await _recommend(services, surface, asked, validate_only=asked.validate_only)
+
+
+async def rank(services: Services, request: Request) -> Response:
+    """Put the caller's own items in order for a user."""
+    started = time.perf_counter()
+    request.params(NoParams)
+    asked = await request.json(RankBody, services.settings.body_limit)
+    with services.state.lease() as release:
+        prepared = prepare_rank(services, release, asked)
+        outcome = await services.ladder.rank(prepared.job)
+        return personal_response(encode_personal(services, prepared, outcome, started), [outcome], started)
+
+
+def _surface(request: Request) -> Surface:
+    """The surface of the path.
+
+    Raises:
+        HttpProblem: 404.
+    """
+    try:
+        return surface_of(request.path[0])
+    except InvalidInput as error:
+        raise problem(404, error.detail) from error
 
 
 async def _recommend(
@@ -51,119 +63,9 @@ async def _recommend(
 ) -> Response:
     started = time.perf_counter()
     with services.state.lease() as release:
-        job, missing, notes = _job(services, release, surface, asked)
-        outcome = Outcome([], None, "popular") if validate_only else await services.ladder.answer(job)
-        if not validate_only and len(outcome.places) < job.limits.wanted:
-            notes.append("underfilled")
-        return _respond(services, release, surface.name, outcome, missing, notes, started)
-
-
-def _job(
-    services: Services, release: LoadedRelease, surface: Surface, asked: RecommendParams
-) -> tuple[Job, list[str], list[str]]:
-    """A request in rows, the ids that are unknown, and what to warn of."""
-    if surface.needs_item and not asked.item_id:
-        raise InvalidInput(f"the {surface.name} surface needs the item_id of its page", "/item_id")
-    served = decode_cursor(asked.cursor, services.settings.page_depth)
-    rows, missing = known_rows(release, asked.item_id)
-    excluded, _ = known_rows(release, asked.exclude)
-    region, notes = _region(release, asked.region)
-    limits = Limits(
-        wanted=asked.n or services.settings.page_size,
-        mask=mask_of(release, filter_spec(asked)),
-        served=served,
-        excluded=np.concatenate((rows, excluded)),
-    )
-    bought = surface.exclude_bought if asked.exclude_bought is None else asked.exclude_bought
-    job = Job(
-        release,
-        surface,
-        limits,
-        user_id=asked.user_id,
-        session=asked.session,
-        items=rows,
-        region=region,
-        exclude_bought=bought,
-        now_ms=services.now_ms(),
-    )
-    return job, missing, notes
-
-
-async def rank(services: Services, request: Request) -> Response:
-    """Put the caller's own items in order for a user."""
-    started = time.perf_counter()
-    request.params(NoParams)
-    body = await request.json(RankBody, services.settings.body_limit)
-    with services.state.lease() as release:
-        own, missing = known_rows(release, body.item_ids)
-        context, unknown = known_rows(release, [body.item_id] if body.item_id else [])
-        region, notes = _region(release, body.region)
-        job = Job(
-            release,
-            _RANK,
-            Limits(wanted=len(own)),
-            user_id=body.user_id,
-            session=body.session,
-            items=context,
-            region=region,
-            own=own,
-            now_ms=services.now_ms(),
-        )
-        outcome = await services.ladder.rank(job)
-        return _respond(services, release, "rank", outcome, missing + unknown, notes, started)
-
-
-def known_rows(release: LoadedRelease, item_ids: list[str]) -> tuple[Int32s, list[str]]:
-    """Rows of ids, each once and in order, and the ids that the release does not know."""
-    distinct = list(dict.fromkeys(item_ids))
-    rows = release.catalogue.rows(distinct) if distinct else NO_ROWS
-    return rows[rows != NO_ROW], [i for i, row in zip(distinct, rows, strict=True) if row == NO_ROW]
-
-
-def _region(release: LoadedRelease, name: str | None) -> tuple[int, list[str]]:
-    code = release.region_code.get(name, NO_ROW) if name else NO_ROW
-    return code, ["unknown_region"] if name and code == NO_ROW else []
-
-
-def _respond(
-    services: Services,
-    release: LoadedRelease,
-    surface: str,
-    outcome: Outcome,
-    missing: list[str],
-    notes: list[str],
-    started: float,
-) -> Response:
-    now = services.now_ms()
-    took = time.perf_counter() - started
-    services.telemetry.answers.labels(surface, outcome.served_from, str(outcome.degraded).lower()).inc()
-    body = encode_answer(
-        release,
-        outcome.places,
-        recommendation_id=unique_id("r", now),
-        surface=surface,
-        meta=AnswerMeta(
-            release=release.version,
-            served_from=outcome.served_from,
-            degraded=outcome.degraded,
-            generated_at=now,
-            took_ms=round(took * 1000, 3),
-        ),
-        next_cursor=outcome.next_cursor,
-        missing_ids=missing,
-        warnings=[Notice(code, _DETAILS.get(code) or _dropped(code)) for code in [*outcome.notes, *notes]],
-    )
-    return Response(body, headers=[*PRIVATE, _server_timing(outcome.seconds, took)])
-
-
-def _dropped(code: str) -> str:
-    rung, _, reason = code.rpartition("_")
-    return f"the {rung} rung was passed over ({reason}); a lower one answered"
-
-
-def _server_timing(seconds: dict[str, float], took: float) -> tuple[bytes, bytes]:
-    stages = [*seconds.items(), ("total", took)]
-    return b"server-timing", ", ".join(f"{name};dur={value * 1000:.2f}" for name, value in stages).encode()
+        prepared = prepare_list(services, release, surface, asked, asked)
+        outcome = NOT_ASKED if validate_only else await services.ladder.answer(prepared.job)
+        return personal_response(encode_personal(services, prepared, outcome, started), [outcome], started)
 
 
 _SURFACE = {"surface": "home, product or cart"}
@@ -182,11 +84,12 @@ ROUTES = [
         "POST",
         "/v1/recommendations/{surface}",
         post_recommendations,
-        "The same, for requests that are too long for a URL",
+        "The same, for requests that are too long for a URL; or all the slots of a page, no item in two of them",
         Answer,
         body=RecommendBody,
         statuses=(400, 404, 413, 415),
         example={"user_id": "u-17", "n": 4, "category": ["Home > Kitchen"], "max_price": 50},
+        form=Form("many slots", SlotsBody, SlotsAnswer, EXAMPLE),
         path_help=_SURFACE,
     ),
     Route(

@@ -9,19 +9,27 @@ from evaluation.baselines.protocol import ScoredLists
 from foundation.covisitation import covisitation, to_csr
 from foundation.ease import DAY_MS
 from foundation.events import Events
-from foundation.settings import setting
 
 
 @dataclass(frozen=True, slots=True)
 class Covisitation:
-    """Item-to-item counts within a window of positions, as in ``foundation.covisitation``."""
+    """Item-to-item counts within a window of positions, as in ``foundation.covisitation``.
 
-    window: int = setting(10, unit="positions", help="how far apart two events of a pair may be")
-    decay: float = setting(0.7, unit="", help="factor for each position further apart")
-    half_life_days: float = setting(30.0, unit="days", help="an event of this age counts half; 0 for no decay")
-    directed: bool = setting(False, unit="", help="keep 'i, then j' apart from 'j, then i'")
-    alpha: float = setting(0.5, unit="", help="debiasing: 0 favours popular items, 1 rare ones")
-    neighbours: int = setting(100, unit="items", help="similar items kept of each item")
+    Attributes:
+        window: how far apart two events of a pair may be (positions).
+        decay: factor for each position further apart.
+        half_life_days: an event of this age counts half; 0 for no decay.
+        directed: keep 'i, then j' apart from 'j, then i'.
+        alpha: debiasing: 0 favours popular items, 1 rare ones.
+        neighbours: similar items kept of each item.
+    """
+
+    window: int = 10
+    decay: float = 0.7
+    half_life_days: float = 30.0
+    directed: bool = False
+    alpha: float = 0.5
+    neighbours: int = 100
     history: HistoryWeights = field(default_factory=lambda: HistoryWeights(position_decay=0.7))
 
     @property

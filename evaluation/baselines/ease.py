@@ -9,16 +9,21 @@ from evaluation.baselines.history import HistoryWeights, item_item_lists
 from evaluation.baselines.protocol import ScoredLists
 from foundation.ease import MAX_ITEMS, ease_weights, interaction_matrix
 from foundation.events import Events
-from foundation.settings import setting
 
 
 @dataclass(frozen=True, slots=True)
 class Ease:
-    """A linear item-item model in closed form; refuses catalogues above ``max_items``."""
+    """A linear item-item model in closed form; refuses catalogues above ``max_items``.
 
-    l2: float = setting(200.0, unit="", help="ridge penalty; larger is smoother")
-    interactions: Literal["binary", "log"] = setting("binary", unit="", help="what it learns from")
-    max_items: int = setting(MAX_ITEMS, unit="items", help="refuse a larger catalogue: memory N², work N³")
+    Attributes:
+        l2: ridge penalty; larger is smoother.
+        interactions: what it learns from.
+        max_items: refuse a larger catalogue: memory N², work N³.
+    """
+
+    l2: float = 200.0
+    interactions: Literal["binary", "log"] = "binary"
+    max_items: int = MAX_ITEMS
     history: HistoryWeights = field(default_factory=HistoryWeights)
 
     @property

@@ -15,17 +15,22 @@ from evaluation.baselines.protocol import ScoredLists
 from evaluation.baselines.recent_popularity import recent_popularity
 from foundation.ease import interaction_matrix
 from foundation.events import Events
-from foundation.settings import setting
 from foundation.types import Floats, Int32s
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryWeights:
-    """The weight of each event of a user's history at the moment of recommending."""
+    """The weight of each event of a user's history at the moment of recommending.
 
-    position_decay: float = setting(1.0, unit="", help="factor for each newer event of the user, in (0, 1]")
-    half_life_days: float = setting(0.0, unit="days", help="an event of this age counts half; 0 for no decay")
-    own: float = setting(0.0, unit="", help="similarity of an item to itself, so that repeats can be proposed")
+    Attributes:
+        position_decay: factor for each newer event of the user, in (0, 1].
+        half_life_days: an event of this age counts half; 0 for no decay.
+        own: similarity of an item to itself, so that repeats can be proposed.
+    """
+
+    position_decay: float = 1.0
+    half_life_days: float = 0.0
+    own: float = 0.0
 
     def matrix(self, events: Events, n_users: int, n_items: int, cut: int) -> sparse.csr_matrix:
         """(n_users, n_items) float32."""

@@ -14,18 +14,25 @@ from foundation.covisitation import neighbours_from_csr, to_csr
 from foundation.ease import interaction_matrix
 from foundation.errors import ConfigError
 from foundation.events import Events
-from foundation.settings import setting
 
 
 @dataclass(frozen=True, slots=True)
 class ItemKnn:
-    """The neighbours of what the user touched, summed by similarity."""
+    """The neighbours of what the user touched, summed by similarity.
 
-    weighting: Literal["cosine", "bm25"] = setting("cosine", unit="", help="cosine of binary users, or BM25")
-    neighbours: int = setting(100, unit="items", help="similar items kept of each item")
-    shrink: float = setting(10.0, unit="users", help="cosine only: added to the denominator against rare pairs")
-    k1: float = setting(1.2, unit="", help="BM25 only: how soon more events of one user stop mattering")
-    b: float = setting(0.75, unit="", help="BM25 only: how much an item's popularity discounts it, 0 to 1")
+    Attributes:
+        weighting: cosine of binary users, or BM25.
+        neighbours: similar items kept of each item.
+        shrink: cosine only: added to the denominator against rare pairs (users).
+        k1: BM25 only: how soon more events of one user stop mattering.
+        b: BM25 only: how much an item's popularity discounts it, 0 to 1.
+    """
+
+    weighting: Literal["cosine", "bm25"] = "cosine"
+    neighbours: int = 100
+    shrink: float = 10.0
+    k1: float = 1.2
+    b: float = 0.75
     history: HistoryWeights = field(default_factory=HistoryWeights)
 
     @property

@@ -10,15 +10,18 @@ from evaluation.baselines.protocol import ScoredLists
 from evaluation.baselines.recent_popularity import recent_popularity
 from foundation.ease import interaction_matrix
 from foundation.events import Events
-from foundation.settings import setting
 from foundation.types import Floats, Int32s
 
 
 @dataclass(frozen=True, slots=True)
 class PersonalTop:
-    """The user's own items by decayed, type-weighted counts, then recent popularity."""
+    """The user's own items by decayed, type-weighted counts, then recent popularity.
 
-    half_life_days: float = setting(30.0, unit="days", help="an event of this age counts half; 0 for no decay")
+    Attributes:
+        half_life_days: an event of this age counts half; 0 for no decay.
+    """
+
+    half_life_days: float = 30.0
 
     @property
     def name(self) -> str:

@@ -10,15 +10,18 @@ import numpy as np
 from evaluation.baselines.protocol import ScoredLists, no_opinion
 from foundation.ease import interaction_matrix
 from foundation.events import Events
-from foundation.settings import setting
 from foundation.types import Floats
 
 
 @dataclass(frozen=True, slots=True)
 class RecentPopularity:
-    """Items by decayed, type-weighted events; a user counts for log(1 + sum) of theirs."""
+    """Items by decayed, type-weighted events; a user counts for log(1 + sum) of theirs.
 
-    half_life_days: float = setting(7.0, unit="days", help="an event of this age counts half")
+    Attributes:
+        half_life_days: an event of this age counts half.
+    """
+
+    half_life_days: float = 7.0
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from evaluation.intervals import BootstrapSettings
+from evaluation.intervals import Bootstrap
 from evaluation.report.model import Fact
 from evaluation.truth import Truth
 
@@ -19,7 +19,7 @@ def moment(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def protocol(truth: Truth, bootstrap: BootstrapSettings) -> tuple[Fact, ...]:
+def protocol(truth: Truth, bootstrap: Bootstrap) -> tuple[Fact, ...]:
     """The rules of this evaluation, and every metric's formula."""
     counts = truth.counts
     told = {

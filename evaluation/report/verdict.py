@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evaluation.intervals import BootstrapSettings
+from evaluation.intervals import Bootstrap
 from evaluation.report.model import Comparison, Verdict
 from evaluation.results import SystemResult, best_of, compare
 from foundation.errors import InvalidInput
@@ -28,7 +28,7 @@ def our_system(results: Sequence[SystemResult]) -> SystemResult:
     return ours[0]
 
 
-def comparisons(results: Sequence[SystemResult], metric: str, bootstrap: BootstrapSettings) -> tuple[Comparison, ...]:
+def comparisons(results: Sequence[SystemResult], metric: str, bootstrap: Bootstrap) -> tuple[Comparison, ...]:
     """Our system against every other one."""
     ours = our_system(results)
     return tuple(
@@ -38,7 +38,7 @@ def comparisons(results: Sequence[SystemResult], metric: str, bootstrap: Bootstr
     )
 
 
-def verdict(shop: str, results: Sequence[SystemResult], metric: str, bootstrap: BootstrapSettings) -> Verdict:
+def verdict(shop: str, results: Sequence[SystemResult], metric: str, bootstrap: Bootstrap) -> Verdict:
     """Does our system beat the best baseline, and by how much?
 
     The best baseline is the one with the highest mean on the test itself, which favours it.

@@ -21,7 +21,7 @@ import lmdb
 
 from foundation.errors import StoreUnavailable
 from foundation.stores.keys import check_key, check_name, encode_key
-from foundation.stores.lmdb_env import DEFAULT, LmdbEnv, LmdbSettings
+from foundation.stores.lmdb_env import DEFAULT, LmdbEnv, LmdbOptions
 
 _TABLES = ("data", "meta")
 _DATA, _META = range(2)
@@ -33,13 +33,13 @@ CHUNK_BYTES = 16 << 20
 class EmbeddedStore:
     """A ``Store`` in a folder of its own on a local disk, shared by any number of processes."""
 
-    def __init__(self, path: Path, settings: LmdbSettings = DEFAULT) -> None:
+    def __init__(self, path: Path, options: LmdbOptions = DEFAULT) -> None:
         """Open or create the store in ``path``.
 
         Raises:
             StoreUnavailable: the folder cannot be opened or created.
         """
-        self._env = LmdbEnv(path, _TABLES, error=StoreUnavailable, settings=settings)
+        self._env = LmdbEnv(path, _TABLES, error=StoreUnavailable, options=options)
 
     def write(self, namespace: str, generation: str, pairs: Iterable[tuple[str, bytes]]) -> int:
         """Write pairs in chunks, each durable; ``pairs`` is consumed outside of any transaction.

@@ -18,21 +18,25 @@ from typing import Any, TypeVar
 import lmdb
 
 from foundation.errors import ConfigError, EndcapError
-from foundation.settings import setting
 
 T = TypeVar("T")
 _ATTEMPTS = 40  # each one doubles the map or clears one obstacle, so 40 end beyond any disk
 
 
 @dataclass(frozen=True)
-class LmdbSettings:
-    """How an embedded environment is opened."""
+class LmdbOptions:
+    """How an embedded environment is opened. Nobody has to know better than the defaults: both only cost address space.
 
-    map_bytes: int = setting(1 << 30, unit="bytes", help="address space to start with; doubled whenever it is full")
-    max_readers: int = setting(1024, unit="transactions", help="simultaneous readers over all processes of a machine")
+    Attributes:
+        map_bytes: address space to start with; doubled whenever it is full.
+        max_readers: simultaneous read transactions over all processes of a machine.
+    """
+
+    map_bytes: int = 1 << 30
+    max_readers: int = 1024
 
 
-DEFAULT = LmdbSettings()
+DEFAULT = LmdbOptions()
 
 
 class Gate:
@@ -86,8 +90,8 @@ class Gate:
 class _Shared:
     """What every handle of one folder has in common. Opened on first use and again after a fork."""
 
-    def __init__(self, path: Path, names: tuple[str, ...], settings: LmdbSettings) -> None:
-        self.path, self.names, self.settings = path, names, settings
+    def __init__(self, path: Path, names: tuple[str, ...], options: LmdbOptions) -> None:
+        self.path, self.names, self.options = path, names, options
         self.gate = Gate()
         self.handles = 0
         self._opening = threading.Lock()
@@ -103,8 +107,8 @@ class _Shared:
                 self.path.mkdir(parents=True, exist_ok=True)
                 env = lmdb.open(
                     str(self.path),
-                    map_size=self.settings.map_bytes,
-                    max_readers=self.settings.max_readers,
+                    map_size=self.options.map_bytes,
+                    max_readers=self.options.max_readers,
                     max_dbs=len(self.names),
                     max_spare_txns=8,
                 )
@@ -158,7 +162,7 @@ class LmdbEnv:
     """A handle on the environment of one folder: runs functions inside transactions."""
 
     def __init__(
-        self, path: Path, names: tuple[str, ...], *, error: type[EndcapError], settings: LmdbSettings = DEFAULT
+        self, path: Path, names: tuple[str, ...], *, error: type[EndcapError], options: LmdbOptions = DEFAULT
     ) -> None:
         """Open (or create) the environment.
 
@@ -166,7 +170,7 @@ class LmdbEnv:
             path: its folder, on a local disk: memory maps and locks are unsafe on network file systems.
             names: its tables; every handle on one folder gives the same.
             error: what to raise when LMDB or the disk fails.
-            settings: those of the first handle of a process hold for all of its handles.
+            options: those of the first handle of a process hold for all of its handles.
 
         Raises:
             ConfigError: the folder is open in this process with other tables.
@@ -174,7 +178,7 @@ class LmdbEnv:
         self._error = error
         self._key = os.path.realpath(path)
         with _registry_lock:
-            shared = _registry.get(self._key) or _Shared(path, names, settings)
+            shared = _registry.get(self._key) or _Shared(path, names, options)
             if shared.names != names:
                 raise ConfigError(f"{path} holds {', '.join(shared.names)}; give {', '.join(names)} its own folder")
             _registry[self._key] = shared

@@ -19,7 +19,7 @@ from typing import Any
 import lmdb
 
 from foundation.errors import StreamUnavailable
-from foundation.stores.lmdb_env import DEFAULT, LmdbEnv, LmdbSettings
+from foundation.stores.lmdb_env import DEFAULT, LmdbEnv, LmdbOptions
 from foundation.streams.codec import decode, encode
 from foundation.streams.protocol import Appended
 from foundation.types import Event
@@ -34,13 +34,13 @@ _HASHED = b"\xff"
 class EmbeddedStream:
     """An ``EventStream`` in a folder of its own on a local disk."""
 
-    def __init__(self, path: Path, settings: LmdbSettings = DEFAULT) -> None:
+    def __init__(self, path: Path, options: LmdbOptions = DEFAULT) -> None:
         """Open or create the stream in ``path``.
 
         Raises:
             StreamUnavailable: the folder cannot be opened or created.
         """
-        self._env = LmdbEnv(path, _TABLES, error=StreamUnavailable, settings=settings)
+        self._env = LmdbEnv(path, _TABLES, error=StreamUnavailable, options=options)
 
     def append(self, events: Sequence[Event]) -> list[Appended]:
         """Make events durable, all or none; returns after the commit's fsync.

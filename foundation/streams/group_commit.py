@@ -18,20 +18,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from foundation.errors import InvalidInput, Overloaded, StreamUnavailable
-from foundation.settings import setting
 from foundation.streams.protocol import Appended, EventStream
 from foundation.types import Event
-
-
-@dataclass(frozen=True)
-class GroupCommitSettings:
-    """How much one commit carries and how much may wait for the next."""
-
-    max_batch: int = setting(4096, unit="events", help="most events of one commit; a larger call is committed alone")
-    max_queue: int = setting(20_000, unit="events", help="most events waiting; beyond it callers get Overloaded")
-
-
-DEFAULT = GroupCommitSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +35,17 @@ class GroupCommitter:
     process, after forking.
     """
 
-    def __init__(self, stream: EventStream, settings: GroupCommitSettings = DEFAULT) -> None:
+    def __init__(self, stream: EventStream, *, max_batch: int = 4096, max_queue: int = 20_000) -> None:
+        """Start the thread that commits.
+
+        Args:
+            stream: where the events go.
+            max_batch: most events of one commit; a larger call is committed alone.
+            max_queue: most events waiting; beyond it callers get Overloaded.
+        """
         self._stream = stream
-        self._settings = settings
+        self._max_batch = max_batch
+        self._max_queue = max_queue
         self._pid = os.getpid()
         self._changed = threading.Condition()
         self._waiting: deque[_Call] = deque()
@@ -71,7 +67,7 @@ class GroupCommitter:
         with self._changed:
             if self._closed:
                 raise StreamUnavailable("the stream is closed; the event was not stored")
-            if self._waiting and self._queued + len(events) > self._settings.max_queue:
+            if self._waiting and self._queued + len(events) > self._max_queue:
                 raise Overloaded(f"{self._queued} events wait for the disk; send these again later")
             self._waiting.append(call)
             self._queued += len(events)
@@ -128,7 +124,7 @@ class GroupCommitter:
             while not self._waiting and not self._closed:
                 self._changed.wait()
             batch: list[_Call] = []
-            room = self._settings.max_batch
+            room = self._max_batch
             while self._waiting and (not batch or len(self._waiting[0].events) <= room):
                 call = self._waiting.popleft()
                 batch.append(call)

@@ -14,7 +14,7 @@ REGIONS = ("north", "south", "east", "west", "islands")
 
 @dataclass(frozen=True)
 class SampleShopConfig:
-    """How large a shop, over how long, from which seed."""
+    """How large a shop, over how long, from which seed. Group ``sample_shop``."""
 
     seed: int = setting(7, unit="", help="equal seeds and sizes give byte-identical shops")
     n_items: int = setting(6_000, unit="items", help="catalogue size, launches during the period included")

@@ -26,7 +26,7 @@ from foundation.testing.api_world import NOW, ApiWorld, api_world
 from retrieval.filters import FilterCache
 
 # Fakes answer in microseconds, a loaded test machine does not: deadlines are for the ladder's own tests.
-PATIENT = ApiSettings(deadline_ms=30_000, store_deadline_ms=30_000, history=8)
+PATIENT = ApiSettings(deadline_ms=30_000, store_deadline_ms=30_000)
 
 
 def load_world(world: ApiWorld, settings: ApiSettings = PATIENT, position: int = 0) -> LoadedRelease:
@@ -39,6 +39,7 @@ def load_world(world: ApiWorld, settings: ApiSettings = PATIENT, position: int =
         lists=world.lists,
         retriever=world.retriever,
         ranker=world.ranker,
+        history=8,
         mask=FilterCache(world.catalogue).mask,
         live=LiveTrending(world.catalogue, world.lists, world.stream, position, settings, lambda: NOW / 1000),
     )

@@ -23,7 +23,7 @@ from foundation.testing.virtual_time import VirtualExecutor, virtual
 from foundation.types import Event
 from retrieval.filters import FilterSpec
 
-SETTINGS = ApiSettings(deadline_ms=100, store_deadline_ms=40, history=8, max_batch=4, max_queue=4)
+SETTINGS = ApiSettings(deadline_ms=100, store_deadline_ms=40, max_batch=4, max_queue=4)
 
 
 class Bench:
@@ -33,7 +33,7 @@ class Bench:
         self.world: ApiWorld = api_world()
         self.release = loaded(self.world, SETTINGS)
         self.telemetry = Telemetry(CollectorRegistry())
-        recommender = Recommender(self.world.store, self.world.stream, SETTINGS.history, self.telemetry)
+        recommender = Recommender(self.world.store, self.world.stream, self.telemetry)
         self.worker = VirtualExecutor(lambda *_: work_s)
         self.readers = VirtualExecutor(lambda *_: read_s)
         self.ladder = Ladder(
@@ -225,3 +225,50 @@ async def test_closing_answers_who_is_inside(loaded: Any) -> None:
     await bench.ladder.close()
     assert (await inside).served_from == "personalised"
     assert (await bench.answer()).served_from == "user_list"
+
+
+@virtual
+async def test_late_model_costs_all_slots_one_deadline_and_one_read(loaded: Any) -> None:
+    """Three slots wait 100 ms together, read the user's list once, and each says what it lost."""
+    bench = Bench(loaded, work_s=1.0)
+    outcomes = await bench.ladder.answer_all([bench.job(wanted=wanted) for wanted in (1, 3, 2)])
+    assert asyncio.get_running_loop().time() == pytest.approx(0.101)
+    assert [rows(outcome) for outcome in outcomes] == [[33], [34, 5, 15], [25, 39]]
+    assert [outcome.served_from for outcome in outcomes] == ["user_list", "user_list", "trending"]
+    assert [(outcome.degraded, outcome.notes) for outcome in outcomes] == [(True, ["personalised_deadline"])] * 3
+    assert len(bench.readers.futures) == 1
+
+
+@virtual
+async def test_slow_store_costs_all_slots_one_store_deadline(loaded: Any) -> None:
+    """A list that hangs is waited for once, 40 ms after the model failed at 10; both slots say so."""
+    bench = Bench(loaded, read_s=5.0)
+    bench.world.retriever.before = breaks(RuntimeError("no model"))
+    outcomes = await bench.ladder.answer_all([bench.job(wanted=2), bench.job(wanted=3)])
+    assert asyncio.get_running_loop().time() == pytest.approx(0.050)
+    assert [rows(outcome) for outcome in outcomes] == [[5, 15], [25, 39, 38]]
+    assert [outcome.notes for outcome in outcomes] == [["personalised_error", "user_list_deadline"]] * 2
+
+
+@virtual
+async def test_slots_beyond_the_queue_fall_and_repeat_nothing(loaded: Any) -> None:
+    """Six slots on a queue of four: the last two come from lower rungs, without what the first four show."""
+    bench = Bench(loaded)
+    shelf = bench.release.mask(FilterSpec(categories=("Shop > Shelf 3",)))
+    jobs = [*(bench.job(wanted=2) for _ in range(3)), bench.job(limits=Limits(4, shelf))]
+    outcomes = await bench.ladder.answer_all([*jobs, bench.job(wanted=2), bench.job(wanted=1)])
+    assert [outcome.served_from for outcome in outcomes] == ["personalised"] * 4 + ["user_list", "trending"]
+    assert [rows(outcome) for outcome in outcomes[:4]] == [[10, 11], [12, 13], [14, 15], [30, 31, 32, 33]]
+    assert [rows(outcome) for outcome in outcomes[4:]] == [[34, 5], [25]]  # her list is 33, 34; 15 trends too
+    assert [outcome.notes for outcome in outcomes] == [[]] * 4 + [["personalised_overloaded"]] * 2
+
+
+@virtual
+async def test_slot_with_nothing_to_personalise_on_stands_beside_one_that_has(loaded: Any) -> None:
+    """A visitor's home slot shows what trends, the page's slot its shelf; neither is degraded."""
+    bench = Bench(loaded)
+    page = bench.job(None, items=np.array([23], np.int32))
+    first, second = await bench.ladder.answer_all([bench.job(None), page])
+    assert (rows(first), first.served_from) == ([5, 15, 25], "trending")
+    assert (rows(second), second.served_from) == ([20, 21, 22], "personalised")
+    assert (first.degraded, second.degraded) == (False, False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import subprocess
@@ -13,18 +12,10 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.core.result import Ok
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from api.routes import ROUTES
+from foundation.testing.fuzzing import fuzz
 
 
 async def test_document_has_every_route_with_its_problems(shop: Any) -> None:
@@ -43,17 +34,6 @@ async def test_document_has_every_route_with_its_problems(shop: Any) -> None:
         assert reference in document["components"]["schemas"], reference
 
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-BUDGET = settings(
-    max_examples=12,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_fuzzing_by_the_document_finds_no_server_error(opened: Any, mode: GenerationMode) -> None:
@@ -63,26 +43,10 @@ def test_fuzzing_by_the_document_finds_no_server_error(opened: Any, mode: Genera
     try:
         shop = loop.run_until_complete(opening.__aenter__())
         schema = schemathesis.openapi.from_asgi("/openapi.json", shop.app)
-        fuzzed = 0
-        for found in schema.get_all_operations():
-            assert isinstance(found, Ok)
-            _fuzz(found.ok(), mode)
-            fuzzed += 1
-        assert fuzzed == len(ROUTES) + 3
+        assert fuzz(schema, mode, examples=12) == len(ROUTES) + 3
         loop.run_until_complete(opening.__aexit__(None, None, None))
     finally:
         loop.close()
-
-
-def _fuzz(operation: Any, mode: GenerationMode) -> None:
-    @BUDGET
-    @given(case=operation.as_strategy(generation_mode=mode))
-    def check(case: Any) -> None:
-        case.call_and_validate(checks=CHECKS)
-
-    # An operation without anything to get wrong has no broken requests.
-    with contextlib.suppress(Unsatisfiable):
-        check()
 
 
 def test_api_needs_no_torch() -> None:

@@ -21,6 +21,8 @@ from api.router import Route, Router
 from api.services import Services, unique_id
 from api.settings import ApiSettings
 from api.wire import RecommendParams
+from edge.headers import HeaderSettings
+from edge.reader import ReaderSettings
 from foundation.errors import InvalidInput
 from foundation.home import HomeSettings
 from foundation.settings import resolve
@@ -122,11 +124,16 @@ def test_serve_hands_everything_to_its_workers(tmp_path: Path, monkeypatch: pyte
         built.append(server.worker())
 
     monkeypatch.setattr(uvicorn, "run", run)
-    server.serve(HomeSettings(str(tmp_path)), ApiSettings(workers=2, drain_s=7, deadline_ms=33))
-    home, settings, *_ = built[1]
+    server.serve(
+        HomeSettings(str(tmp_path)),
+        ApiSettings(workers=2, drain_s=7, deadline_ms=33),
+        HeaderSettings(max_age_s=44),
+        ReaderSettings(cache_bytes=55),
+    )
+    home, settings, headers, reader = built[1]
     assert built[0] == 7
     assert home.stream == tmp_path / "stream"
-    assert settings.deadline_ms == 33
+    assert (settings.deadline_ms, headers.max_age_s, reader.cache_bytes) == (33, 44, 55)
     assert "ENDCAP_WORKER" not in os.environ
     assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 

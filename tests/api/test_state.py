@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,14 @@ async def test_swap_changes_answers_and_rollback_changes_them_back(shop: Any, lo
     assert (await shop.get("/v1/popular"))["meta"]["release"] == "v2"
     await shop.publish(first)
     assert (await shop.get("/v1/popular"))["meta"]["release"] == "v1"
+
+
+async def test_release_says_how_much_of_the_past_counts(shop: Any, loaded: Any) -> None:
+    """Two views of shelf 1 outweigh a newer one of shelf 2, unless the release looks at the newest event only."""
+    await shop.event("i-21", "ann")
+    assert (await shop.get("/v1/recommendations/home", user_id="ann", n=1))["items"][0]["item_id"] == "i-10"
+    await shop.publish(replace(loaded(shop.world), history=1))
+    assert (await shop.get("/v1/recommendations/home", user_id="ann", n=1))["items"][0]["item_id"] == "i-20"
 
 
 async def test_damaged_release_is_refused_and_the_old_one_stays(shop: Any) -> None:

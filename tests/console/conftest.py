@@ -30,7 +30,7 @@ from foundation.types import Event
 from retrieval.filters import FilterCache
 
 # Deadlines are for the ladder's own tests: a loaded machine must not turn these lists into lower rungs.
-SETTINGS = ApiSettings(deadline_ms=30_000, store_deadline_ms=30_000, history=8, shopper_list=True)
+SETTINGS = ApiSettings(deadline_ms=30_000, store_deadline_ms=30_000, shopper_list=True)
 SHOPPERS = (Shopper("ann", 9, NOW), Shopper("zoë & co/1", 60, NOW))
 
 
@@ -87,6 +87,7 @@ class ShopServer:
             lists=world.lists,
             retriever=world.retriever,
             ranker=world.ranker,
+            history=8,
             mask=FilterCache(world.catalogue).mask,
             live=LiveTrending(world.catalogue, world.lists, world.stream, 0, self.settings, clock),
             shoppers=SHOPPERS,

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 import evaluation.intervals as module
-from evaluation.intervals import BootstrapSettings, difference, estimate
+from evaluation.intervals import Bootstrap, difference, estimate
 from foundation.errors import InvalidInput
 
 
 def test_the_interval_has_the_width_that_theory_gives() -> None:
     """For a mean of 400 normal values, 95 % is ± 1.96 standard errors; the draws are within 12 % of it."""
     values = np.random.default_rng(7).normal(3.0, 2.0, 400)
-    got = estimate({"x": values}, BootstrapSettings(resamples=4000))["x"]
+    got = estimate({"x": values}, Bootstrap(resamples=4000))["x"]
     error = 1.96 * values.std() / np.sqrt(400)
     assert got.value == pytest.approx(values.mean())
     assert got.value - got.low == pytest.approx(error, rel=0.12)
@@ -23,7 +23,7 @@ def test_the_interval_has_the_width_that_theory_gives() -> None:
 def test_a_wider_confidence_is_a_wider_interval() -> None:
     """80 % lies strictly inside 99 %."""
     values = {"x": np.random.default_rng(7).random(50)}
-    narrow, wide = (estimate(values, BootstrapSettings(confidence=c))["x"] for c in (0.8, 0.99))
+    narrow, wide = (estimate(values, Bootstrap(confidence=c))["x"] for c in (0.8, 0.99))
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
@@ -37,13 +37,13 @@ def test_seeds_repeat_and_differ() -> None:
     """One seed, one interval; another seed, another."""
     values = {"x": np.random.default_rng(1).random(30)}
     assert estimate(values) == estimate(values)
-    assert estimate(values) != estimate(values, BootstrapSettings(seed=1))
+    assert estimate(values) != estimate(values, Bootstrap(seed=1))
 
 
 def test_blocks_do_not_change_the_number_of_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 3 resamples of 10 still give each interval from all 10, in range of the data."""
     monkeypatch.setattr(module, "_CELLS", 60)
-    got = estimate({"x": np.arange(20.0)}, BootstrapSettings(resamples=10))["x"]
+    got = estimate({"x": np.arange(20.0)}, Bootstrap(resamples=10))["x"]
     assert 0 < got.low < 9.5 < got.high < 19
 
 

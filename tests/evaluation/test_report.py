@@ -13,7 +13,7 @@ import pytest
 
 from evaluation.beyond_accuracy import CatalogueFacts
 from evaluation.leaks import LeakCheck
-from evaluation.report import Report, assemble, draw_examples, manifest, read_report, write_report
+from evaluation.report import Parts, Report, assemble, draw_examples, manifest, read_report, write_report
 from evaluation.report.markdown import to_markdown
 from evaluation.report.model import Timing
 from evaluation.report.tables import best_systems, number
@@ -79,22 +79,24 @@ def report(truth: Truth) -> Report:
             system("retrieval only", "stage", 30, truth),
         ],
         truth=truth,
-        channels=channel_recall(ours, np.ones_like(ours), truth),
-        ranking=ranking_on_candidates({"by retrieval": other, "by ranker": ours}, truth),
-        segments=segment_rows({"Endcap": ours, HOSTILE: other}, truth, FACTS),
-        examples=draw_examples({"Endcap": ours, HOSTILE: other}, truth, histories, FACTS.titles),
-        leaks=[LeakCheck(HOSTILE, True, "fine")],
-        trials=[Trial("EASE", HOSTILE, "ndcg@10", 0.1, 2.0, True)],
-        limits=[HOSTILE],
-        manifest=manifest(
-            data_fingerprint="ab" * 32,
-            cuts={"test": truth.cut},
-            seeds={"bootstrap": 2026},
-            command=HOSTILE,
-            code_version="1234abc",
-            packages=("numpy", "no-such-package"),
+        parts=Parts(
+            channels=channel_recall(ours, np.ones_like(ours), truth),
+            ranking=ranking_on_candidates({"by retrieval": other, "by ranker": ours}, truth),
+            segments=segment_rows({"Endcap": ours, HOSTILE: other}, truth, FACTS),
+            examples=draw_examples({"Endcap": ours, HOSTILE: other}, truth, histories, FACTS.titles),
+            leaks=[LeakCheck(HOSTILE, True, "fine")],
+            trials=[Trial("EASE", HOSTILE, "ndcg@10", 0.1, 2.0, True)],
+            limits=[HOSTILE],
+            manifest=manifest(
+                data_fingerprint="ab" * 32,
+                cuts={"test": truth.cut},
+                seeds={"bootstrap": 2026},
+                command=HOSTILE,
+                code_version="1234abc",
+                packages=("numpy", "no-such-package"),
+            ),
+            timings=[Timing(HOSTILE, 1.5)],
         ),
-        timings=[Timing(HOSTILE, 1.5)],
     )
 
 

@@ -12,14 +12,14 @@ from evaluation.baselines.protocol import ScoredLists
 from evaluation.baselines.recent_popularity import RecentPopularity
 from evaluation.leaks import other_future
 from evaluation.truth import SeenItems
-from evaluation.tune import TuneSettings, default_grids, tune
+from evaluation.tune import Tuning, default_grids, tune
 from foundation.errors import ConfigError
 from foundation.events import Events
 from foundation.types import Int32s
 
 DAY = 86_400_000
 Log = Callable[..., Events]
-SETTINGS = TuneSettings(metric="ndcg@1", window_days=2.0)
+SETTINGS = Tuning(metric="ndcg@1", window_days=2.0)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_the_sample_of_users_is_bounded(shop: Events, monkeypatch: pytest.Monkey
         return original(self, users, k, exclude)
 
     monkeypatch.setattr(ScoredLists, "recommend", spy)
-    tune([Popularity()], shop, 6, 2, test_cut=11 * DAY, settings=TuneSettings("ndcg@1", 2.0, max_users=3))
+    tune([Popularity()], shop, 6, 2, test_cut=11 * DAY, settings=Tuning("ndcg@1", 2.0, max_users=3))
     tune([Popularity()], shop, 6, 2, test_cut=11 * DAY, settings=SETTINGS)
     assert asked == [3, 5]
 

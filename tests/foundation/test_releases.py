@@ -234,6 +234,19 @@ def test_no_links(repository: ReleaseRepository, tmp_path: Path) -> None:
     assert repository.versions() == []
 
 
+def test_a_file_that_changes_while_it_is_sealed(repository: ReleaseRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written between checksum and publication is found, and nothing is published."""
+    folder = staged(repository)
+
+    def sync_late(path: Path) -> None:
+        (path / "items.bin").write_bytes(b"later")
+
+    monkeypatch.setattr("foundation.releases.sync_tree", sync_late)
+    with pytest.raises(ReleaseDamaged, match=r"items\.bin"):
+        repository.publish(folder)
+    assert repository.versions() == []
+
+
 def test_path_outside(repository: ReleaseRepository) -> None:
     """A manifest that lists a path outside its release is refused even when it is sealed correctly."""
     from foundation.manifest import encode, read_manifest, sealed

@@ -15,7 +15,7 @@ import pytest
 import foundation.stores.embedded as module
 from foundation.errors import ConfigError, StoreUnavailable
 from foundation.stores.embedded import EmbeddedStore
-from foundation.stores.lmdb_env import LmdbEnv, LmdbSettings
+from foundation.stores.lmdb_env import LmdbEnv, LmdbOptions
 from foundation.stores.protocol import Store
 from foundation.testing.fakes import FakeStore
 from foundation.testing.store_laws import StoreLaws
@@ -135,7 +135,7 @@ def test_a_generation_dropped_while_it_is_written_is_not_half_revived(
 
 def test_the_map_grows_under_running_readers(tmp_path: Path) -> None:
     """A store that starts with 64 kB takes 6 MB while threads read from it."""
-    store = EmbeddedStore(tmp_path, LmdbSettings(map_bytes=1 << 16))
+    store = EmbeddedStore(tmp_path, LmdbOptions(map_bytes=1 << 16))
     store.write("n", "g", [("a", b"1")])
     done = threading.Event()
     wrong: list[object] = []
@@ -162,7 +162,7 @@ def test_the_map_grows_under_running_readers(tmp_path: Path) -> None:
 
 def test_a_map_grown_by_another_process_is_followed(tmp_path: Path) -> None:
     """What another process wrote beyond this one's map is read, and written after."""
-    small = LmdbSettings(map_bytes=1 << 16)
+    small = LmdbOptions(map_bytes=1 << 16)
     store = EmbeddedStore(tmp_path, small)
     script = (
         "import sys; from pathlib import Path; from foundation.stores.embedded import EmbeddedStore\n"
@@ -197,8 +197,8 @@ def test_readers_that_were_killed_do_not_fill_the_table(tmp_path: Path) -> None:
     """Twenty processes killed inside a read leave room in a table of six, while another process holds it open."""
     script = (
         "import sys; from pathlib import Path; from foundation.stores.embedded import EmbeddedStore\n"
-        "from foundation.stores.lmdb_env import LmdbSettings\n"
-        "s = EmbeddedStore(Path(sys.argv[1]), LmdbSettings(max_readers=6)); s.write('n', 'g', [('a', b'1')])\n"
+        "from foundation.stores.lmdb_env import LmdbOptions\n"
+        "s = EmbeddedStore(Path(sys.argv[1]), LmdbOptions(max_readers=6)); s.write('n', 'g', [('a', b'1')])\n"
         "print('open', flush=True); sys.stdin.read(); s.close()"
     )
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import InvalidInput, Overloaded, StreamUnavailable
-from foundation.stores.lmdb_env import LmdbSettings
+from foundation.stores.lmdb_env import LmdbOptions
 from foundation.streams.embedded import EmbeddedStream
-from foundation.streams.group_commit import GroupCommitSettings, GroupCommitter
+from foundation.streams.group_commit import GroupCommitter
 from foundation.streams.protocol import Appended, EventStream
 from foundation.testing.fakes import FakeStream
 from foundation.testing.stream_laws import StreamLaws, event
@@ -108,7 +108,7 @@ class TestEmbeddedOnly:
         """When the file may not grow, append raises StreamUnavailable; what was acknowledged stays, and it recovers."""
 
         def child() -> None:
-            stream = EmbeddedStream(tmp_path, LmdbSettings(map_bytes=1 << 16))
+            stream = EmbeddedStream(tmp_path, LmdbOptions(map_bytes=1 << 16))
             _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
             batches = ([event(start + i) for i in range(50)] for start in range(0, 100_000, 50))
@@ -138,10 +138,10 @@ class TestEmbeddedOnly:
 class Held:
     """A committer over a fake stream whose appends wait until they are let go; event 0 occupies the first."""
 
-    def __init__(self, settings: GroupCommitSettings | None = None) -> None:
+    def __init__(self, **limits: int) -> None:
         self.entered, self.let_go = threading.Event(), threading.Event()
         self.stream = FakeStream(before=self._before)
-        self.committer = GroupCommitter(self.stream, settings or GroupCommitSettings())
+        self.committer = GroupCommitter(self.stream, **limits)
         self.first = self.committer.submit([event(0)])
         assert self.entered.wait(60)
 
@@ -178,7 +178,7 @@ class TestGroupCommit:
 
     def test_a_commit_carries_no_more_than_its_limit(self) -> None:
         """Calls are split at the limit, never within one; a call larger than the limit goes alone."""
-        held = Held(GroupCommitSettings(max_batch=3))
+        held = Held(max_batch=3)
         sizes: list[int] = []
         append = held.stream.append
 
@@ -246,7 +246,7 @@ class TestGroupCommit:
 
     def test_a_full_queue_refuses_at_once(self) -> None:
         """Beyond its limit the queue refuses whole calls, takes smaller ones that fit, and stores all that it took."""
-        held = Held(GroupCommitSettings(max_queue=4))
+        held = Held(max_queue=4)
         taken = held.committer.submit([event(1), event(2), event(3)])
         with pytest.raises(Overloaded, match="3 events wait"):
             held.committer.append([event(4), event(5)])

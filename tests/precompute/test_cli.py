@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -35,7 +36,9 @@ def test_import_lists_the_named_datasets() -> None:
         assert name in text
 
 
-def test_an_error_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_an_error_is_one_line_and_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A folder without a shop gives the reason and the fix, no traceback."""
     monkeypatch.setenv("ENDCAP_HOME_PATH", str(tmp_path / "home"))
     empty = tmp_path / "empty"
@@ -62,6 +65,19 @@ def test_settings_say_where_they_come_from(tmp_path: Path) -> None:
     assert all(line.help for line in settings.told)
 
 
+def test_the_sample_shop_is_as_large_as_the_settings_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables and the file reach the generator: its files have so many items, users and days."""
+    (tmp_path / "endcap.toml").write_text("[sample_shop]\nn_users = 40\nn_brands = 12\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENDCAP_SAMPLE_SHOP_N_ITEMS", "210")
+    monkeypatch.setenv("ENDCAP_SAMPLE_SHOP_DAYS", "15")
+    cli._sample_shop(tmp_path / "shop")
+    items, events = (pl.read_parquet(tmp_path / "shop" / f"{name}.parquet") for name in ("items", "events"))
+    assert (items.height, events["user_id"].n_unique()) == (210, 40)
+    days = (events["timestamp"] // 86_400_000).unique()
+    assert len(days) == 15
+
+
 @pytest.mark.parametrize(
     ("text", "environ", "named"),
     [
@@ -70,6 +86,7 @@ def test_settings_say_where_they_come_from(tmp_path: Path) -> None:
         ("", {"ENDCAP_ENCODER_DIM": "wide"}, "dim"),
         ("[encoder\n", {}, "endcap.toml"),
         ("", {"ENDCAP_ENCODER_HEADS": "7"}, "heads"),
+        ("", {"ENDCAP_SAMPLE_SHOP_N_ITEMS": "50"}, "n_items"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(tmp_path: Path, text: str, environ: dict[str, str], named: str) -> None:
