@@ -5,48 +5,39 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-
-from rich.console import Console
-from rich.table import Table
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from api.server import serve
-from api.settings import ApiSettings
+from api.settings import ApiSettings, ServeSettings
 from edge.headers import HeaderSettings
 from edge.reader import ReaderSettings
 from foundation.errors import ConfigError
 from foundation.home import HomeSettings
-from foundation.settings import Resolved, SettingsReader
+from foundation.settings import Resolved, SettingsReader, setting_lines
+from ranking.rerank import RerankSettings
 
 USAGE = "usage: python -m api [home folder | --config]\n"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The online program's settings, a group each."""
-
-    home: HomeSettings
-    api: ApiSettings
-    headers: HeaderSettings
-    edge_reader: ReaderSettings
-    told: tuple[Resolved, ...]
-
-
-def load_settings(environ: Mapping[str, str]) -> Settings:
+def load_settings(environ: Mapping[str, str]) -> tuple[ServeSettings, tuple[Resolved, ...]]:
     """Read the configuration file (``endcap.toml`` unless ``ENDCAP_CONFIG`` names another) and variables.
+
+    Returns:
+        The settings, and where each value came from.
 
     Raises:
         ConfigError: a value that cannot be used; the text names it.
     """
     read = SettingsReader(environ)
-    return Settings(
+    settings = ServeSettings(
         home=read.group("home", HomeSettings),
         api=read.group("api", ApiSettings),
         headers=read.group("headers", HeaderSettings),
         edge_reader=read.group("edge_reader", ReaderSettings),
-        told=tuple(read.told),
+        rerank=read.group("rerank", RerankSettings),
     )
+    return settings, tuple(read.told)
 
 
 def main(arguments: list[str]) -> int:
@@ -55,27 +46,24 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(USAGE)
         return 2
     try:
-        settings = load_settings(os.environ)
+        settings, told = load_settings(os.environ)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     if arguments == ["--config"]:
-        _print(settings)
+        _print(told)
         return 0
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells of every CPU feature that it tries
-    home = replace(settings.home, path=arguments[0]) if arguments else settings.home
-    serve(home, settings.api, settings.headers, settings.edge_reader)
+    if arguments:
+        settings = replace(settings, home=replace(settings.home, path=arguments[0]))
+    serve(settings)
     return 0
 
 
-def _print(settings: Settings) -> None:
+def _print(told: Iterable[Resolved]) -> None:
     """What only the API knows; the offline program tells the rest."""
-    table = Table("setting", "value", "unit", "source", "meaning")
-    for line in settings.told:
-        if line.group != "home":
-            table.add_row(f"{line.group}.{line.name}", str(line.value), line.unit, line.source, line.help)
-    Console().print(table)
+    sys.stdout.write(setting_lines(line for line in told if line.group != "home"))
 
 
 if __name__ == "__main__":

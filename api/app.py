@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -21,10 +22,12 @@ from starlette.responses import Response as StarletteResponse
 from api.cors import Cors
 from api.docs import mount_docs
 from api.http import ASGIApp, ClientGone, Receive, Request, Response, Scope, Send, send_response
+from api.intake import Intake
 from api.openapi import describe
 from api.pages import PageFiles
 from api.problems import HttpProblem, problem, problem_of
-from api.router import Match, Router
+from api.public import Remembered, recall, respond
+from api.router import Match, Route, Router
 from api.routes import ROUTES
 from api.services import Services
 from foundation.errors import EndcapError, Overloaded
@@ -54,6 +57,7 @@ class Application:
         self._router = router
         self._cors = cors
         self._control = control
+        self._intake = Intake(services.settings)
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,8 +65,13 @@ class Application:
         if scope["type"] != "http":
             await self._control(scope, receive, send)
             return
-        send = self._cors.wrap(scope, send)
         started = time.perf_counter()
+        send = self._cors.wrap(scope, send)
+        if (found := self._recalled(scope)) is not None:
+            response = respond(scope, found.answer)
+            self._services.telemetry.answered(found.template, response.status, time.perf_counter() - started)
+            await send_response(send, response)
+            return
         template = "other"
         try:
             match = self._router.match(scope)
@@ -75,10 +84,13 @@ class Application:
             return
         except Exception as error:
             response = _failure(error)
-        telemetry = self._services.telemetry
-        telemetry.requests.labels(template, str(response.status)).inc()
-        telemetry.request_seconds.labels(template).observe(time.perf_counter() - started)
+        self._services.telemetry.answered(template, response.status, time.perf_counter() - started)
         await send_response(send, response, head=scope["method"] == "HEAD")
+
+    def _recalled(self, scope: Scope) -> Remembered | None:
+        """The public answer that this very target got before: no parsing, and served in any overload."""
+        state = self._services.state
+        return recall(state.current, scope) if scope["method"] == "GET" and state.ready else None
 
     async def _answer(self, match: Match | None, scope: Scope, receive: Receive) -> Response:
         method: str = scope["method"]
@@ -89,12 +101,32 @@ class Application:
         route = methods.get("GET" if method == "HEAD" else method)
         if route is None or match is None:
             raise problem(405, f"{match.template if match else ''} does not take {method[:20]}", (b"allow", allowed))
-        if self._in_flight >= self._services.settings.max_in_flight:
+        self._admit()
+        request = Request(scope, match.path)
+        if route.body is None:
+            return await self._work(route, request)
+        async with self._intake.body(request, receive) as request.body:
+            self._admit()
+            return await self._work(route, request)
+
+    def _admit(self) -> None:
+        """Whether there is room for one more request in work.
+
+        Raises:
+            Overloaded: there is none.
+        """
+        settings = self._services.settings
+        if self._in_flight >= settings.max_in_flight:
             raise Overloaded(f"{self._in_flight} requests are in work; try again shortly")
+        if self._services.lag.seconds * 1000 > settings.refuse_lag_ms:
+            raise Overloaded("more requests come than can be answered; try again shortly")
+
+    async def _work(self, route: Route, request: Request) -> Response:
+        """A request that has come whole is in work until it is answered."""
         self._in_flight += 1
         self._services.telemetry.in_flight.set(self._in_flight)
         try:
-            return await route.handler(self._services, Request(scope, receive, match.path))
+            return await route.handler(self._services, request)
         finally:
             self._in_flight -= 1
 
@@ -118,7 +150,8 @@ def _control_plane(services: Services, *, watch: bool) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if watch:
             await services.state.refresh()
-        tasks = [asyncio.create_task(job) for job in (services.state.watch(), _follow(services))] if watch else []
+        jobs = (services.state.watch(), _follow(services), services.lag.watch()) if watch else ()
+        tasks = [asyncio.create_task(job) for job in jobs]
         try:
             yield
         finally:
@@ -132,26 +165,45 @@ def _control_plane(services: Services, *, watch: bool) -> FastAPI:
     app = FastAPI(title="Endcap", version="1", lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
     app.add_exception_handler(HTTPException, _http_exception)
 
-    @app.get("/healthz", tags=["operations"], summary="The process lives")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", tags=["operations"], summary="A release is loaded and warm")
-    async def readyz() -> dict[str, str]:
+    async def readyz() -> dict[str, str | bool]:
         if not services.state.ready:
             raise problem(503, "no release is loaded yet", (b"retry-after", b"5"))
-        return {"status": "ready", "release": services.state.current.version}
+        return {
+            "status": "ready",
+            "release": services.state.current.version,
+            "shopper_list": services.settings.shopper_list,  # so that the shop page asks for no list that is not there
+        }
 
-    @app.get("/metrics", tags=["operations"], summary="Prometheus", response_class=StarletteResponse)
     def metrics() -> StarletteResponse:
         return StarletteResponse(services.telemetry.expose(), headers={"content-type": CONTENT_TYPE})
 
+    _operation(app, "/healthz", healthz, summary="The process lives")
+    _operation(app, "/readyz", readyz, summary="A release is loaded and warm")
+    _operation(app, "/metrics", metrics, summary="Prometheus", response_class=StarletteResponse)
     app.add_exception_handler(HttpProblem, _http_problem)
     describe(app, ROUTES)
     mount_docs(app)
     if CONSOLE.joinpath("index.html").is_file():
         app.mount("/", PageFiles(directory=CONSOLE, html=True), name="console")
     return app
+
+
+def _operation(app: FastAPI, path: str, answer: Callable[..., Any], **described: Any) -> None:
+    """A GET of the control plane, and what goes with one: HEAD, OPTIONS, and 405 for every other method."""
+    allowed = (b"allow", _allowed({"GET": answer}))
+
+    async def others(request: StarletteRequest) -> StarletteResponse:
+        if request.method == "OPTIONS":
+            return StarletteResponse(status_code=204, headers={"allow": allowed[1].decode()})
+        raise problem(405, f"{path} does not take {request.method}", allowed)
+
+    app.add_api_route(path, answer, methods=["GET"], tags=["operations"], **described)
+    app.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
+    others_methods = ["OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+    app.add_api_route(path, others, methods=others_methods, include_in_schema=False)
 
 
 async def _http_exception(_: StarletteRequest, error: Exception) -> StarletteResponse:

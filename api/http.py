@@ -15,8 +15,8 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from api.problems import problem
 from foundation.errors import InvalidInput
+from foundation.json_errors import invalid_input
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -30,7 +30,7 @@ PRIVATE: Headers = [*JSON, (b"cache-control", b"private, no-store")]
 
 T = TypeVar("T")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_AT = re.compile(r"^(.*?)(?: - at `(?:key in )?\$(.*)`)?$", re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class ClientGone(Exception):
@@ -51,8 +51,13 @@ class Request:
     """One call of a raw route."""
 
     scope: Scope
-    receive: Receive
     path: tuple[str, ...] = ()  # the decoded segments that the route's template left open
+    body: bytes = b""  # whole, where the route takes one
+
+    @property
+    def target(self) -> bytes:
+        """Path and query as they were sent."""
+        return target_of(self.scope)
 
     @property
     def method(self) -> str:
@@ -73,37 +78,20 @@ class Request:
         """
         return convert_query(self.scope["query_string"], kind)
 
-    async def json(self, kind: type[T], limit: int) -> T:
+    def json(self, kind: type[T]) -> T:
         """The body as ``kind``.
 
         Raises:
-            HttpProblem: 413 over ``limit`` bytes, 415 for another content type.
             InvalidInput: it is not JSON, or does not fit; the pointer says where.
         """
-        return decode_json(await self.body(limit), kind)
+        return decode_json(self.body, kind)
 
-    async def body(self, limit: int) -> bytes:
-        """The raw JSON body; see ``json``."""
-        content_type = (self.header(b"content-type") or "").partition(";")[0].strip().lower()
-        if content_type != "application/json":
-            raise problem(415, "send the body as application/json", (b"accept", b"application/json"))
-        too_large = problem(413, f"the body is larger than {limit} bytes; send it in parts")
-        declared = self.header(b"content-length")
-        if declared is not None and declared.isdecimal() and int(declared) > limit:
-            raise too_large
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            part = message.get("body", b"")
-            size += len(part)
-            if size > limit:
-                raise too_large
-            parts.append(part)
-            if not message.get("more_body", False):
-                return b"".join(parts)
+
+def target_of(scope: Scope) -> bytes:
+    """Path and query as they were sent."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope["query_string"]
+    return raw.partition(b"?")[0] + b"?" + query
 
 
 def unquote(quoted: bytes, where: str) -> str:
@@ -159,7 +147,7 @@ def convert_query(query: bytes, kind: type[T]) -> T:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise invalid(error) from error
+        raise invalid_input(error) from error
 
 
 def decode_json(body: bytes, kind: type[T]) -> T:
@@ -171,25 +159,15 @@ def decode_json(body: bytes, kind: type[T]) -> T:
     try:
         return _decoder(cast("Hashable", kind)).decode(body)  # type: ignore[no-any-return]
     except msgspec.ValidationError as error:
-        raise invalid(error) from error
+        raise invalid_input(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f"the body is not valid JSON: {error}") from error
+        hint = "; \\ud800 to \\udfff stand for characters in pairs only" if _SURROGATE.search(body) else ""
+        raise InvalidInput(f"the body is not valid JSON: {error}{hint}") from error
 
 
 @cache
 def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
-
-
-def invalid(error: msgspec.ValidationError) -> InvalidInput:
-    """Msgspec's complaint as ours: its path ``$.events[3].user_id`` as the pointer ``/events/3/user_id``."""
-    text, path = _AT.match(str(error)).groups()  # type: ignore[union-attr]
-    pointer = re.sub(r"\[(\d+)\]", r"/\1", (path or "").replace(".", "/")).replace("[...]", "")
-    if unknown := re.search(r"unknown field `(.*)`", text):
-        pointer += "/" + _escape(unknown[1])
-    elif missing := re.search(r"required field `(.*)`", text):
-        pointer += "/" + missing[1]
-    return InvalidInput(text, pointer)
 
 
 def _escape(name: str) -> str:

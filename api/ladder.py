@@ -13,10 +13,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, cast
 
+import msgspec
 import numpy as np
 
+from api.answers import item_list
+from api.lag import LoopLag
 from api.live import trending_key
 from api.recommender import Job, Personal, Recommender
 from api.selection import Place, Selection
@@ -24,13 +27,14 @@ from api.settings import ApiSettings
 from foundation.errors import Overloaded
 from foundation.stores.protocol import Store
 from foundation.telemetry import Telemetry
-from foundation.types import NO_ROW
+from foundation.types import NO_ROW, Bools
 from foundation.user_state import USER_LIST, unpack_list
 from ranking.batcher import Batcher
 
 T = TypeVar("T")
 Rung = Literal["personalised", "user_list", "trending", "popular"]
 log = logging.getLogger("endcap.api")
+_SHARED_S = 1.0  # as old as a live trending list may be
 _READERS = 4  # threads that read user lists; more reads than that wait, and give up at their deadline
 
 
@@ -44,6 +48,16 @@ class Outcome:
     degraded: bool = False
     notes: list[str] = field(default_factory=list)  # what failed or fell short, as warning codes
     seconds: dict[str, float] = field(default_factory=dict)
+    encoded: msgspec.Raw | None = None  # the places as JSON, where that is known already
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """A list that everybody gets who is known by nothing and asks with the same filters."""
+
+    mask: Bools | None  # kept, so that its identity stays its own
+    made: float
+    outcome: Outcome
 
 
 class _Once(Generic[T]):
@@ -69,6 +83,7 @@ class Ladder:
         settings: ApiSettings,
         telemetry: Telemetry,
         *,
+        lag: LoopLag | None = None,
         worker: Executor | None = None,
         readers: Executor | None = None,
     ) -> None:
@@ -79,6 +94,7 @@ class Ladder:
             store: with the users' lists.
             settings: deadlines and sizes.
             telemetry: told of every rung that is passed over.
+            lag: of the event loop; None: never late.
             worker: where batches run; None makes a thread.
             readers: where user lists are read; None makes threads.
         """
@@ -89,6 +105,7 @@ class Ladder:
             executor=worker,
             observer=telemetry,
         )
+        self._lag = lag or LoopLag()
         self._store = store
         self._settings = settings
         self._telemetry = telemetry
@@ -109,6 +126,8 @@ class Ladder:
         Args:
             jobs: of one release, user and session, the most important first.
         """
+        if len(jobs) == 1 and (shared := self._shared(jobs[0])) is not None:
+            return [shared]
         jobs = _with_reserves(jobs)
         outcomes = [Outcome([], None, "popular") for _ in jobs]
         deadline = asyncio.get_running_loop().time() + self._settings.deadline_ms / 1000
@@ -126,9 +145,44 @@ class Ladder:
             outcome.next_cursor = selection.next_cursor(self._settings.page_depth, beside)
         return outcomes
 
+    def _shared(self, job: Job) -> Outcome | None:
+        """The list of the lower rungs, made once a second, for strangers; and for everybody while the loop is late.
+
+        None where the job must have a list of its own.
+        """
+        limits = job.limits
+        stranger = not _personal_to(job)
+        if not (stranger or self._late) or len(limits.served) or len(limits.excluded):
+            return None
+        now = asyncio.get_running_loop().time()
+        key = ("shared", id(limits.mask), job.region, limits.wanted)
+        found = cast("_Shared | None", job.release.public_cache.get(key))
+        if found is None or now - found.made >= _SHARED_S:
+            found = self._share(job, now)
+            job.release.public_cache.put(key, found, len(bytes(found.outcome.encoded or b"")))
+        outcome = replace(found.outcome, notes=[*found.outcome.notes])
+        if not stranger:
+            self._dropped("personalised", "overloaded", outcome, None)
+        return outcome
+
+    def _share(self, job: Job, now: float) -> _Shared:
+        selection, outcome = Selection(job.release, job.limits), Outcome([], None, "popular")
+        self._fill_public(job, selection, outcome)
+        outcome.next_cursor = selection.next_cursor(self._settings.page_depth)
+        outcome.encoded = item_list(job.release, outcome.places)
+        return _Shared(job.limits.mask, now, outcome)
+
+    @property
+    def _late(self) -> bool:
+        return self._lag.seconds * 1000 > self._settings.shed_lag_ms
+
     async def _climb(self, job: Job, outcome: Outcome, deadline: float) -> Selection:
         """What the first rung has; nothing where it fails or knows nothing of the user."""
-        if job.user_id is not None or job.session is not None or len(job.items):
+        if not _personal_to(job):
+            return Selection(job.release, job.limits)
+        if self._late:
+            self._dropped("personalised", "overloaded", outcome, None)
+        else:
             personal = await self._guard("personalised", outcome, lambda: self._personal(job, deadline))
             if personal is not None:
                 outcome.notes += personal.notes
@@ -142,11 +196,15 @@ class Ladder:
     ) -> None:
         """Complete a list from the lower rungs."""
         came_from: Rung | None = "personalised" if len(selection) else None
-        if not selection.full and job.user_id is not None:
+        if not selection.full and job.user_id is not None and not self._late:
             listed = await self._guard("user_list", outcome, user_list)
             if listed is not None:
                 selection.take(*unpack_list(listed), "your_list")
                 came_from = came_from or ("user_list" if len(selection) else None)
+        self._fill_public(job, selection, outcome, came_from)
+
+    def _fill_public(self, job: Job, selection: Selection, outcome: Outcome, came_from: Rung | None = None) -> None:
+        """Complete a list from what is the same for everybody."""
         if not selection.full:
             try:
                 self.trending(job, selection)
@@ -227,12 +285,17 @@ class Ladder:
             self._dropped(rung, "error", outcome, error)
         return None
 
-    def _dropped(self, rung: Rung, reason: str, outcome: Outcome, error: Exception) -> None:
+    def _dropped(self, rung: Rung, reason: str, outcome: Outcome, error: Exception | None) -> None:
         outcome.degraded = True
         outcome.notes.append(f"{rung}_{reason}")
         self._telemetry.rung_drops.labels(rung, reason).inc()
         if reason == "error":
             log.warning("rung %s failed: %r", rung, error)
+
+
+def _personal_to(job: Job) -> bool:
+    """Whether the request says anything of who asks or what they look at."""
+    return job.user_id is not None or job.session is not None or len(job.items) > 0
 
 
 def _with_reserves(jobs: Sequence[Job]) -> list[Job]:

@@ -28,6 +28,8 @@ from foundation.types import Event, EventType, Floats, Int32s, ListKey
 _PAGE = 1000  # events a read
 _REMEMBERED = 200_000  # (user, item) pairs whose weight so far is known
 _LENGTH = 200
+_PRUNE_EVERY = 10_000  # weights added between two prunings
+_FADED = 0.01  # weight that is forgotten: a hundred of them are one view, so no list differs for it
 _REFRESH_S = 1.0
 
 _Tally = dict[int, tuple[float, int]]  # by row: weight at a time, and that time in ms
@@ -74,7 +76,8 @@ class LiveTrending:
         self._clock = clock
         self._reading = threading.Lock()  # held while waiting for the stream, so never by who answers
         self._lock = threading.Lock()  # held while tallies change
-        self._tallies: dict[str, _Tally] = {}  # by region name, '' for all
+        self._tallies: dict[str, _Tally] = {name: {} for name in ("", *catalogue.regions)}  # '' for all
+        self._added = 0  # weights since the last pruning
         self._counted: dict[tuple[str, int], float] = {}  # by user and row: the strongest event's weight
         self._made: dict[ListKey, TrendingList] = {}
         self.position = position
@@ -103,13 +106,17 @@ class LiveTrending:
         """
         made = self._made.get(key)
         now = self._clock()
-        if made is None or not 0 <= now - made.made < _REFRESH_S:
+        if made is None or not self.fresh(made.made):
             with self._lock:
                 made = self._make(key, now)
             if len(self._made) > 1000:
                 self._made.clear()
             self._made[key] = made
         return made
+
+    def fresh(self, made: float) -> bool:
+        """Whether a list that was made at a time of this clock may still be answered."""
+        return 0 <= self._clock() - made < _REFRESH_S
 
     def warm(self) -> None:
         """Build the whole shop's list of every window."""
@@ -132,11 +139,25 @@ class LiveTrending:
                 self._counted.clear()
             self._counted[event.user_id, row] = weight
             at = min(event.timestamp, now)
-            for region in {"", event.region or ""}:
-                tally = self._tallies.setdefault(region, {})
+            for region in {"", event.region or ""} & self._tallies.keys():  # regions are what callers say
+                tally = self._tallies[region]
                 before, since = tally.get(row, (0.0, at))
                 newest = max(at, since)
                 tally[row] = (self._decayed(before, newest - since) + self._decayed(added, newest - at), newest)
+
+            self._added += 1
+            if self._added >= _PRUNE_EVERY:
+                self._prune(now)
+
+    def _prune(self, now: int) -> None:
+        """Forget what has faded, so that a long uptime holds no more than recent events."""
+        self._added = 0
+        for region, tally in self._tallies.items():
+            self._tallies[region] = {
+                row: (weight, since)
+                for row, (weight, since) in tally.items()
+                if self._decayed(weight, max(0, now - since)) >= _FADED
+            }
 
     def _decayed(self, weight: float, age_ms: int) -> float:
         return float(weight * 0.5 ** (age_ms / self._half_life_ms))

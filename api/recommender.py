@@ -9,23 +9,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from api.release import LoadedRelease
-from api.selection import NO_ROWS, Limits, Selection, reasons
+from api.selection import NO_ROWS, Limits, Selection, own_and_bought, reasons
 from api.surfaces import Surface
 from foundation.errors import EndcapError
 from foundation.stores.protocol import Store
 from foundation.streams.protocol import EventStream
 from foundation.telemetry import Telemetry
-from foundation.types import NO_ROW, Bools, Event, EventType, Floats, Int8s, Int32s, Int64s, QueryBatch
+from foundation.types import NO_ROW, Bools, Event, EventType, Int8s, Int32s, Int64s, QueryBatch, Ranked
 from foundation.user_state import HISTORY, unpack_history
+from ranking.rerank import Repeat, RerankBatch, seeds_of
 
-_RANK_CHUNK = 100  # a retriever returns at least this many of the rows that a mask allows
-_RANK_LINES = 32  # queries, and masks of N bytes, at once
+_RANK_LINES = 8  # lists of up to a thousand items that are scored at once
 _History = tuple[Int32s, Int8s, Int64s]
+_TAKEN = (EventType.ADD_TO_CART, EventType.PURCHASE)
+_DAY_MS = 86_400_000
 _EMPTY: _History = (np.empty(0, np.int32), np.empty(0, np.int8), np.empty(0, np.int64))
 
 
@@ -43,6 +45,7 @@ class Job:
     exclude_bought: bool = False
     own: Int32s | None = None  # rows to put in order, instead of retrieving any
     now_ms: int = 0
+    name: str = ""  # the recommendation id of the answer, from which chance draws
 
     @property
     def context(self) -> int:
@@ -73,11 +76,23 @@ class _Line:
         return len(self.history[0]) > 0 or self.job.context != NO_ROW
 
     @property
+    def own(self) -> Int32s:
+        """The caller's own rows."""
+        return NO_ROWS if self.job.own is None else self.job.own
+
+    @property
     def bought(self) -> Int32s:
         """Rows that the user is known to have bought."""
         items, types, _ = self.history
         bought: Int32s = items[types == EventType.PURCHASE]
         return bought
+
+    @property
+    def taken(self) -> Int32s:
+        """Rows that the user put into the cart or bought within the last day."""
+        items, types, times = self.history
+        taken: Int32s = items[np.isin(types, _TAKEN) & (times > self.job.now_ms - _DAY_MS)]
+        return taken
 
 
 class Recommender:
@@ -116,6 +131,8 @@ class Recommender:
         for line in lines:
             if line.job.exclude_bought:
                 line.selection.forbid(line.bought.tolist())
+            if line.job.surface.exclude_taken:
+                line.selection.forbid(line.taken.tolist())
         if recommend := [line for line in lines if line.known and line.job.own is None]:
             self._recommend(recommend, seconds)
         if own := [line for line in lines if line.known and line.job.own is not None]:
@@ -130,34 +147,46 @@ class Recommender:
         with self._stage("ranking", seconds):
             ranked = release.ranker(batch, candidates)
         with self._stage("rules", seconds):
-            for at, line in enumerate(lines):
-                codes, because = reasons(
-                    ranked.rows[at], ranked.channels[at], ranked.anchor[at], line.job.context, line.bought
-                )
-                line.selection.take(ranked.rows[at], ranked.scores[at], "", codes, because)
+            self._choose(lines, batch, ranked)
+
+    def _choose(self, lines: list[_Line], batch: QueryBatch, ranked: Ranked) -> None:
+        """Re-rank what may be shown into places, and say why each item is there. Masks hold since retrieval."""
+        rows = ranked.rows
+        if restricted := [at for at, line in enumerate(lines) if line.selection.restricted]:
+            rows = rows.copy()
+            for at in restricted:
+                rows[at, ~lines[at].selection.allowed(rows[at])] = NO_ROW
+        reranker = lines[0].job.release.reranker
+        settings = reranker.settings
+        asked = RerankBatch(
+            wanted=np.array([line.selection.enough for line in lines], np.int32),
+            seeds=np.zeros(len(lines), np.uint64),
+            repeats=_repeats(batch, ranked) if settings.counts_repeats else None,
+        )
+        if settings.explores:
+            asked = replace(asked, seeds=seeds_of(line.job.name for line in lines))
+        chosen = reranker(replace(ranked, rows=rows), asked)
+        columns = np.maximum(chosen.columns, 0)
+        codes, because = reasons(
+            chosen.rows,
+            np.take_along_axis(ranked.channels, columns, axis=1),
+            np.take_along_axis(ranked.anchor, columns, axis=1),
+            batch,
+        )
+        for at, line in enumerate(lines):
+            line.selection.adopt(chosen.rows[at], chosen.scores[at], codes[at], because[at], chosen.propensity[at])
 
     def _rank_own(self, lines: list[_Line], seconds: dict[str, float]) -> None:
-        """Order the callers' rows: a job becomes queries of its history, each allowed a share of the rows."""
+        """Order the callers' rows: no channel proposes, every channel scores."""
         release = lines[0].job.release
-        shares = [(at, share) for at, line in enumerate(lines) for share in _shares(line.job.own)]
-        rows: list[list[Int32s]] = [[] for _ in lines]
-        scores: list[list[Floats]] = [[] for _ in lines]
         with self._stage("ranking", seconds):
-            for start in range(0, len(shares), _RANK_LINES):
-                part = shares[start : start + _RANK_LINES]
-                masks = np.zeros((len(part), len(release.catalogue)), np.bool_)
-                for mask, (_, share) in zip(masks, part, strict=True):
-                    mask[share] = True
-                batch = self._batch([lines[at] for at, _ in part], tuple(masks))
-                ranked = release.ranker(batch, release.retriever(batch))
-                for query, (at, _) in enumerate(part):
-                    rows[at].append(ranked.rows[query])
-                    scores[at].append(ranked.scores[query])
-        for at, line in enumerate(lines):
-            if rows[at]:
-                found, score = np.concatenate(rows[at]), np.concatenate(scores[at])
-                order = np.lexsort((found, -score))
-                line.selection.take(found[order], score[order], "ranked")
+            for start in range(0, len(lines), _RANK_LINES):
+                part = lines[start : start + _RANK_LINES]
+                own = _padded([line.own for line in part])
+                batch = self._batch(part, ())
+                ranked = release.ranker(batch, release.score(batch, own))
+                for at, line in enumerate(part):
+                    line.selection.take(ranked.rows[at], ranked.scores[at], "ranked")
 
     def _batch(self, lines: Sequence[_Line], eligible: tuple[Bools | None, ...]) -> QueryBatch:
         # As wide as the longest history: what every query pads is work for every stage.
@@ -250,10 +279,18 @@ class Recommender:
             self._telemetry.stage_seconds.labels(name).observe(seconds[name])
 
 
-def _shares(own: Int32s | None) -> Iterator[Int32s]:
-    """Rows in parts that a retriever answers whole."""
-    if own is not None:
-        yield from (own[start : start + _RANK_CHUNK] for start in range(0, len(own), _RANK_CHUNK))
+def _repeats(batch: QueryBatch, ranked: Ranked) -> Int8s:
+    """(B, K) what each user did with each candidate before."""
+    own, bought = own_and_bought(ranked.rows, ranked.channels, batch)
+    return np.where(bought, np.int8(Repeat.BOUGHT), np.where(own, np.int8(Repeat.VIEWED), np.int8(Repeat.NEW)))
+
+
+def _padded(lists: Sequence[Int32s]) -> Int32s:
+    """(B, K) lists of rows, NO_ROW on the right."""
+    rows = np.full((len(lists), max(map(len, lists))), NO_ROW, np.int32)
+    for line, listed in zip(rows, lists, strict=True):
+        line[: len(listed)] = listed
+    return rows
 
 
 def _joined(parts: Sequence[_History], length: int) -> _History:

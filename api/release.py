@@ -9,13 +9,15 @@ from functools import cached_property
 import msgspec
 import numpy as np
 
+from api.bounded import BoundedCache
 from api.cursor import Hashes, hash_ids
 from api.live import LiveTrending
 from api.wire import CategoryEntry, ItemFields
 from foundation.catalogue import SEPARATOR, Catalogue
 from foundation.public_lists import PublicLists
 from foundation.shoppers import Shopper
-from foundation.types import NO_ROW, Bools, Int32s, ListKey, Ranker, Retriever
+from foundation.types import NO_ROW, Bools, Int32s, ListKey, Ranker, Retriever, RowScorer
+from ranking.rerank import Reranker
 from retrieval.filters import FilterSpec
 
 
@@ -29,12 +31,14 @@ class LoadedRelease:
     catalogue: Catalogue
     lists: PublicLists
     retriever: Retriever
+    score: RowScorer  # for lists that the caller brings
     ranker: Ranker
+    reranker: Reranker
     history: int  # newest events of a user that a request looks at: as many as the ranker was taught with
     mask: Callable[[FilterSpec], Bools | None]  # (N,) rows that a filter allows; None for all
     live: LiveTrending
     shoppers: tuple[Shopper, ...] = ()
-    public_cache: dict[tuple[object, ...], object] = field(default_factory=dict)
+    public_cache: BoundedCache = field(default_factory=BoundedCache)
 
     @cached_property
     def hashes(self) -> Hashes:

@@ -11,7 +11,7 @@ from api.filters import filter_spec, mask_of
 from api.recommender import Job
 from api.release import LoadedRelease
 from api.selection import NO_ROWS, Limits
-from api.services import Services
+from api.services import Services, unique_id
 from api.surfaces import Surface
 from api.wire import ListOptions, RankBody, RecommendParams, Visitor
 from foundation.errors import InvalidInput
@@ -47,6 +47,7 @@ def prepare_list(
     rows, missing = known_rows(release, asked.item_id)
     excluded, _ = known_rows(release, asked.exclude)
     region, notes = _region(release, visitor.region)
+    now = services.now_ms()
     limits = Limits(
         wanted=asked.n or services.settings.page_size,
         mask=mask_of(release, filter_spec(asked)),
@@ -62,7 +63,8 @@ def prepare_list(
         items=rows,
         region=region,
         exclude_bought=surface.exclude_bought if asked.exclude_bought is None else asked.exclude_bought,
-        now_ms=services.now_ms(),
+        now_ms=now,
+        name=unique_id("r", now),
     )
     return Prepared(job, missing, notes)
 
@@ -72,6 +74,7 @@ def prepare_rank(services: Services, release: LoadedRelease, body: RankBody) -> 
     own, missing = known_rows(release, body.item_ids)
     context, unknown = known_rows(release, [body.item_id] if body.item_id else [])
     region, notes = _region(release, body.region)
+    now = services.now_ms()
     job = Job(
         release,
         _RANK,
@@ -81,7 +84,8 @@ def prepare_rank(services: Services, release: LoadedRelease, body: RankBody) -> 
         items=context,
         region=region,
         own=own,
-        now_ms=services.now_ms(),
+        now_ms=now,
+        name=unique_id("r", now),
     )
     return Prepared(job, missing + unknown, notes)
 

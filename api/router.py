@@ -83,7 +83,9 @@ class Router:
             InvalidInput: an open segment is not percent-encoded UTF-8.
         """
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
-        parts = raw.partition(b"?")[0].strip(b"/").split(b"/")
+        root, *parts = raw.partition(b"?")[0].split(b"/")
+        if root or b"" in parts:  # a gateway that guards a prefix must see the path that is matched
+            return None
         for pattern, template, methods in self._by_length.get(len(parts), ()):
             if all(want is None or want == part for want, part in zip(pattern, parts, strict=True)):
                 opened = (part for want, part in zip(pattern, parts, strict=True) if want is None)

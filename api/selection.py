@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from api.cursor import NOTHING_SERVED, Hashes, encode_cursor
 from api.release import LoadedRelease
-from foundation.types import NO_ROW, Bools, Channel, Floats, Int8s, Int32s
+from foundation.types import NO_ROW, Bools, Channel, EventType, Floats, Int8s, Int32s, QueryBatch
 
-_CHUNK = 4096
+_CHUNK, _PART = 4096, 64
 NO_ROWS = np.empty(0, np.int32)
 # Why a candidate is there, the first that is true of it.
 REASONS = ("bought_before", "seen_before", "similar_to", "because_of_item", "for_your_taste", "trending", "popular")
@@ -20,14 +23,14 @@ _OWN, _EMBEDDING, _TRENDING = int(Channel.BOUGHT_BEFORE), int(Channel.EMBEDDING)
 _LINKING = int(Channel.COVISITATION | Channel.ITEM_LINEAR)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """An item that was chosen, and why."""
 
     row: int
     score: float
     code: str
     because: int = NO_ROW  # the row that led to it
+    propensity: float = 1.0  # the probability of this choice given the places before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +82,64 @@ class Selection:
         self.forbid(rows)
         self._enough = self._limits.wanted + 1
 
-    def take(
-        self, rows: Int32s, scores: Floats, code: str, codes: Int8s | None = None, because: Int32s | None = None
-    ) -> None:
+    def take(self, rows: Int32s, scores: Floats, code: str, because: Int32s | None = None) -> None:
         """Add what is allowed of a source, in its order.
 
         Args:
             rows: (K,) NO_ROW is passed over.
             scores: (K,).
-            code: the reason of each, unless ``codes`` gives one each.
-            codes: (K,) reasons as places in ``REASONS``.
+            code: the reason of each.
             because: (K,) the row that led to each, or NO_ROW.
         """
-        for at in np.flatnonzero(self._allowed(rows)).tolist():
-            if self.full:
+        kept = np.flatnonzero(self._allowed(rows))
+        for start in range(0, len(kept), _PART):  # few are needed mostly: what is not is not made into objects
+            part = kept[start : start + _PART]
+            missing = self._enough - len(self._places)
+            if missing <= 0:
                 return
-            row = int(rows[at])
-            if row in self._taken:
-                continue
-            self._taken.add(row)
-            why = NO_ROW if because is None else int(because[at])
-            reason = code if codes is None else REASONS[codes[at]]
-            self._places.append(Place(row, float(scores[at]), reason, why))
+            whys = itertools.repeat(NO_ROW) if because is None else because[part].tolist()
+            for row, score, why in zip(rows[part].tolist(), scores[part].tolist(), whys, strict=False):
+                if row in self._taken:
+                    continue
+                self._taken.add(row)
+                self._places.append(Place(row, score, code, why))
+                missing -= 1
+                if not missing:
+                    return
+
+    def adopt(
+        self, rows: Int32s, scores: Floats, codes: Int8s, because: Int32s, propensity: NDArray[np.float64]
+    ) -> None:
+        """Add what re-ranking chose of what ``allowed`` left it, in its order; NO_ROW ends the list."""
+        columns = (rows.tolist(), scores.tolist(), codes.tolist(), because.tolist(), propensity.tolist())
+        self._places += [
+            Place(row, score, REASONS[code], why, chance)
+            for row, score, code, why, chance in zip(*columns, strict=True)
+            if row != NO_ROW
+        ]
+        self._taken.update(place.row for place in self._places)
+
+    @property
+    def enough(self) -> int:
+        """How many places are looked for."""
+        return self._enough
+
+    @property
+    def limits(self) -> Limits:
+        """What the request allows."""
+        return self._limits
+
+    @property
+    def restricted(self) -> bool:
+        """Whether anything but the mask forbids rows."""
+        return bool(self._taken) or len(self._limits.served) > 0 or len(self._limits.excluded) > 0
+
+    def allowed(self, rows: Int32s) -> Bools:
+        """(K,) which rows may still be taken."""
+        kept = self._allowed(rows)
+        if self._taken:
+            kept &= ~np.isin(rows, np.fromiter(self._taken, np.int32, len(self._taken)))
+        return kept
 
     def fill_popular(self) -> None:
         """Add the release's items by popularity until full: enough whenever enough match."""
@@ -119,6 +158,9 @@ class Selection:
             depth: the most items that a cursor may hold.
             beside: rows that the other lists of the same answer show; no later page has them.
         """
+        shown = len(self._limits.served) + len(self.places) + len(beside)
+        if shown >= depth:
+            return None  # before any work for a page that there will not be
         if beside:
             self.forbid(beside)
             self.fill_popular()
@@ -126,7 +168,7 @@ class Selection:
             return None
         rows = np.array([*(place.row for place in self.places), *beside], np.int32)
         served = np.concatenate((self._limits.served, self._release.hashes[rows]))
-        return encode_cursor(served) if len(served) < depth else None
+        return encode_cursor(served)
 
     def _allowed(self, rows: Int32s) -> Bools:
         limits = self._limits
@@ -137,35 +179,44 @@ class Selection:
             allowed &= ~np.isin(self._release.hashes[rows], limits.served)
         if len(limits.excluded):
             allowed &= ~np.isin(rows, limits.excluded)
+        if len(self._taken) > _PART:  # of a long answer: one by one would cost each source all of it
+            allowed &= ~np.isin(rows, np.fromiter(self._taken, np.int32, len(self._taken)))
         return allowed
 
 
-def reasons(rows: Int32s, channels: Int32s, anchor: Int32s, context: int, bought: Int32s) -> tuple[Int8s, Int32s]:
-    """The reason of each candidate from who proposed it.
+def own_and_bought(rows: Int32s, channels: Int32s, batch: QueryBatch) -> tuple[Bools, Bools]:
+    """(B, P) which rows come from their user's own past, and which of these were bought."""
+    own = channels & _OWN > 0
+    bought = np.zeros(own.shape, np.bool_)
+    query, place = np.nonzero(own)  # few of them, so each is compared with all of its user's past
+    purchases = np.where(batch.types[query] == EventType.PURCHASE, batch.items[query], NO_ROW)  # (own, L)
+    bought[query, place] = (purchases == rows[query, place][:, None]).any(axis=1)
+    return own, bought
+
+
+def reasons(rows: Int32s, channels: Int32s, anchor: Int32s, batch: QueryBatch) -> tuple[Int8s, Int32s]:
+    """The reason of each place from who proposed it.
 
     Args:
-        rows: (K,) the candidates.
-        channels: (K,) Channel flags.
-        anchor: (K,) the history row that explains it best, or NO_ROW.
-        context: the row of the page's item, or NO_ROW.
-        bought: rows that the user has bought, of all that is known of the past.
+        rows: (B, P) what was chosen, NO_ROW padded.
+        channels: (B, P) Channel flags.
+        anchor: (B, P) the history row that explains it best, or NO_ROW.
+        batch: of the B requests; what a user bought is read from the histories.
 
     Returns:
-        (K,) places in ``REASONS`` and the row that each names, NO_ROW where none.
+        (B, P) places in ``REASONS`` and the row that each names, NO_ROW where none.
     """
     linked = (channels & _LINKING > 0) & (anchor != NO_ROW)
-    own = channels & _OWN > 0
-    bought_before = own.copy()
-    bought_before[own] = (rows[own][:, None] == bought).any(axis=1)  # few by few: cheaper than np.isin's sort
+    own, bought_before = own_and_bought(rows, channels, batch)
     conditions = (
         bought_before,
         own,
-        linked & (anchor == context),
+        linked & (anchor == batch.context_item[:, None]),
         linked,
         channels & _EMBEDDING > 0,
         channels & _TRENDING > 0,
     )
-    codes = np.full(len(channels), len(conditions), np.int8)
-    for place in range(len(conditions) - 1, -1, -1):
-        codes[conditions[place]] = place
+    codes = np.full(channels.shape, len(conditions), np.int8)
+    for code in range(len(conditions) - 1, -1, -1):
+        codes[conditions[code]] = code
     return codes, np.where(linked & ~own, anchor, np.int32(NO_ROW))

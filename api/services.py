@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from api.ladder import Ladder
+from api.lag import LoopLag
 from api.recommender import Recommender
 from api.settings import ApiSettings
 from api.state import ReleaseState
@@ -42,6 +43,7 @@ class Services:
     edge: EdgeReader
     telemetry: Telemetry
     settings: ApiSettings
+    lag: LoopLag = field(default_factory=LoopLag)
     headers: HeaderSettings = field(default_factory=HeaderSettings)
     now_ms: Callable[[], int] = wall_ms
     close: Callable[[], Awaitable[None]] | None = None  # what to let go of at the very end

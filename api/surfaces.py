@@ -15,14 +15,15 @@ class Surface:
     needs_item: bool = False  # it is about an item, so a request must name one
     basket: bool = False  # its items count as put into the cart now
     exclude_bought: bool = False  # unless the request says otherwise
+    exclude_taken: bool = False  # what was put into the cart or bought within a day is on its way already
 
 
 # Shops sell what is used up, so what was bought before may come back, but not beside the till.
 SURFACES = {
     surface.name: surface
     for surface in (
-        Surface("home"),
-        Surface("product", needs_item=True),
+        Surface("home", exclude_taken=True),
+        Surface("product", needs_item=True, exclude_taken=True),
         Surface("cart", basket=True, exclude_bought=True),
     )
 }

@@ -12,18 +12,18 @@ import numpy as np
 from api.app import create_app
 from api.http import ASGIApp
 from api.ladder import Ladder
+from api.lag import LoopLag
 from api.live import LiveTrending
 from api.recommender import Recommender
 from api.release import LoadedRelease
 from api.services import EventLog, Services, wall_ms
-from api.settings import ApiSettings
+from api.settings import ApiSettings, ServeSettings
 from api.state import ReleaseState
 from edge.headers import HeaderSettings
-from edge.reader import EdgeReader, ReaderSettings
+from edge.reader import EdgeReader
 from edge.stores.directory import DirectoryStore
 from foundation.catalogue import Catalogue
 from foundation.errors import EndcapError, ReleaseDamaged
-from foundation.home import HomeSettings
 from foundation.public_lists import PublicLists
 from foundation.releases import Release, ReleaseRepository
 from foundation.shoppers import read_shoppers
@@ -35,6 +35,7 @@ from foundation.streams.protocol import EventStream
 from foundation.telemetry import Telemetry
 from foundation.types import NO_ROW, Int32s, QueryBatch
 from ranking.load import load_ranker
+from ranking.rerank import ItemArrays, RerankBatch, Reranker, RerankSettings
 from retrieval.filters import FilterCache, FilterSpec
 from retrieval.load import load_retriever
 
@@ -42,14 +43,14 @@ ITEMS, LISTS, REGIONS = "items.parquet", "lists", "regions.json"
 log = logging.getLogger("endcap.api")
 
 
-def load_release(opened: Release, stream: EventStream, settings: ApiSettings) -> LoadedRelease:
+def load_release(opened: Release, stream: EventStream, settings: ApiSettings, rerank: RerankSettings) -> LoadedRelease:
     """Load a release and warm it, so that its first request costs no more than any other.
 
     Raises:
         ReleaseDamaged: something in it cannot be read; the text names the release.
     """
     try:
-        release = _read(opened, stream, settings)
+        release = _read(opened, stream, settings, rerank)
         warm(release)
     except EndcapError:
         raise
@@ -62,12 +63,13 @@ def load_release(opened: Release, stream: EventStream, settings: ApiSettings) ->
     return release
 
 
-def _read(opened: Release, stream: EventStream, settings: ApiSettings) -> LoadedRelease:
+def _read(opened: Release, stream: EventStream, settings: ApiSettings, rerank: RerankSettings) -> LoadedRelease:
     folder, manifest = opened.path, opened.manifest
     regions = tuple(msgspec.json.decode((folder / REGIONS).read_bytes(), type=list[str]))
     catalogue = Catalogue.read(folder / ITEMS, regions)
     lists = PublicLists.read(folder / LISTS)
     retriever = load_retriever(folder, catalogue)
+    embeddings = np.load(folder / "item_embeddings.npy", mmap_mode="r")
     return LoadedRelease(
         version=manifest.version,
         created_ms=manifest.created_ms,
@@ -75,7 +77,9 @@ def _read(opened: Release, stream: EventStream, settings: ApiSettings) -> Loaded
         catalogue=catalogue,
         lists=lists,
         retriever=retriever,
+        score=retriever.score,
         ranker=load_ranker(folder, catalogue),
+        reranker=Reranker(ItemArrays(catalogue.categories[1], catalogue.brands[1], embeddings), rerank),
         history=retriever.history,
         mask=FilterCache(catalogue).mask,
         live=LiveTrending(catalogue, lists, stream, manifest.stream_position, settings),
@@ -100,7 +104,9 @@ def warm(release: LoadedRelease) -> None:
             region=np.full(size, NO_ROW, np.int32),
             eligible=(release.mask(FilterSpec()),) * size,
         )
-        rows: Int32s = release.ranker(batch, release.retriever(batch)).rows
+        ranked = release.ranker(batch, release.retriever(batch))
+        release.reranker(ranked, RerankBatch(np.full(size, 1, np.int32), np.zeros(size, np.uint64)))
+        rows: Int32s = ranked.rows
         if rows.shape[0] != size:
             raise ReleaseDamaged(
                 f"release {release.version} answers {rows.shape[0]} of {size} queries; publish it again"
@@ -128,10 +134,12 @@ def build_services(
         await asyncio.to_thread(stream.close)
         await asyncio.to_thread(store.close)
 
+    lag = LoopLag()
     return Services(
         state=ReleaseState(load, token, measured, settings.poll_s),
         recommender=recommender,
-        ladder=Ladder(recommender, store, settings, measured),
+        ladder=Ladder(recommender, store, settings, measured, lag=lag),
+        lag=lag,
         stream=stream,
         edge=edge,
         telemetry=measured,
@@ -142,22 +150,18 @@ def build_services(
     )
 
 
-def application(
-    home: HomeSettings,
-    settings: ApiSettings,
-    headers: HeaderSettings,
-    edge_reader: ReaderSettings,
-) -> ASGIApp:
+def application(settings: ServeSettings) -> ASGIApp:
     """The application over the embedded store, stream and edge of one machine."""
+    home = settings.home
     repository = ReleaseRepository(home.releases)
     stream = GroupCommitter(EmbeddedStream(home.stream))
     services = build_services(
-        load=lambda: load_release(repository.open(), stream, settings),
+        load=lambda: load_release(repository.open(), stream, settings.api, settings.rerank),
         token=repository.pointer_token,
         store=EmbeddedStore(home.store),
         stream=stream,
-        edge=EdgeReader(DirectoryStore(home.edge), edge_reader),
-        settings=settings,
-        headers=headers,
+        edge=EdgeReader(DirectoryStore(home.edge), settings.edge_reader),
+        settings=settings.api,
+        headers=settings.headers,
     )
     return create_app(services)

@@ -23,6 +23,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 import polars as pl
 import uvloop
@@ -39,6 +40,21 @@ WARM_UP = 200
 PERSONAL = ("home", "product", "cart", "rank")
 _TIMING = re.compile(r"(\w+);dur=([\d.]+)")
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+class Run(TypedDict):
+    """One run in numbers, as it is written."""
+
+    connections: int
+    requests: int
+    errors: int
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    server_cpu_ms_per_request: float
+    served_from: NotRequired[dict[str, int]]  # these three where personalised lists were asked for
+    degraded: NotRequired[int]
+    stage_mean_ms: NotRequired[dict[str, float]]
 
 
 @dataclass
@@ -63,15 +79,16 @@ class Measured:
             for name, ms in _TIMING.findall(reply.header("server-timing") or ""):
                 self.stages[name].append(float(ms))
 
-    def summary(self, wall: float, cpu: float) -> dict[str, object]:
-        """The run in numbers."""
+    def summary(self, connections: int, wall: float, cpu: float) -> Run:
+        """The run in numbers, given its seconds and the CPU seconds of the server."""
         ordered = sorted(self.seconds)
         count = len(ordered)
 
         def percentile(share: float) -> float:
             return round(1e3 * ordered[min(int(share * count), count - 1)], 3)
 
-        told: dict[str, object] = {
+        told: Run = {
+            "connections": connections,
             "requests": count,
             "errors": self.errors,
             "requests_per_s": round(count / wall, 1),
@@ -112,13 +129,13 @@ async def drive(port: int, asks: Sequence[Ask], connections: int, measured: Meas
     await asyncio.gather(*(client() for _ in range(connections)))
 
 
-def run(served: ServedApi, asks: Sequence[Ask], connections: int) -> dict[str, object]:
+def run(served: ServedApi, asks: Sequence[Ask], connections: int) -> Run:
     """One run, with the server's CPU time over it."""
     measured = Measured()
     cpu, start = cpu_seconds(served.pid), time.perf_counter()
     uvloop.run(drive(served.port, asks, connections, measured))
     wall = time.perf_counter() - start
-    return {"connections": connections, **measured.summary(wall, cpu_seconds(served.pid) - cpu)}
+    return measured.summary(connections, wall, cpu_seconds(served.pid) - cpu)
 
 
 def popular_items(served: ServedApi, most: int = 1_000) -> list[str]:
@@ -134,17 +151,17 @@ def popular_items(served: ServedApi, most: int = 1_000) -> list[str]:
     return found
 
 
-def measure(served: ServedApi, traffic: Traffic, mixed: int, alone: int) -> dict[str, object]:
+def measure(served: ServedApi, traffic: Traffic, mixed: int, alone: int) -> dict[str, list[Run]]:
     """Every run, the mix first."""
     run(served, traffic.mixed(WARM_UP), 4)
-    answers: dict[str, object] = {"mix": [_told("mix", run(served, traffic.mixed(mixed), c)) for c in CONCURRENCY]}
+    answers = {"mix": [_told("mix", run(served, traffic.mixed(mixed), c)) for c in CONCURRENCY]}
     for route in MIX:
         asks = [[traffic.one(route) for _ in range(alone)] for _ in CONCURRENCY]
         answers[route] = [_told(route, run(served, a, c)) for a, c in zip(asks, CONCURRENCY, strict=True)]
     return answers
 
 
-def _told(name: str, row: dict[str, object]) -> dict[str, object]:
+def _told(name: str, row: Run) -> Run:
     sys.stderr.write(
         f"{name:<16} c={row['connections']:<3} {row['requests_per_s']:>9} req/s  p50 {row['p50_ms']:>8} ms  "
         f"p99 {row['p99_ms']:>8} ms  cpu {row['server_cpu_ms_per_request']:>8} ms  errors {row['errors']}\n"

@@ -15,6 +15,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -39,15 +41,15 @@ from ranking.rerank import (  # noqa: E402
 
 ITEMS, DIM, CANDIDATES, PLACES = 100_000, 64, 500, 20
 BUDGET_MS = 4.0  # what a whole personalised request may cost
-ALL = {"category_cap": 3, "brand_cap": 3, "viewed_share": 0.3, "bought_share": 0.3}
+CAPPED = RerankSettings(category_cap=3, brand_cap=3, viewed_share=0.3, bought_share=0.3)
 VARIANTS: dict[str, tuple[RerankSettings, bool]] = {  # settings; whether filters and rules take part
     "off": (RerankSettings(one_per_variant=False), False),
     "filters and rules": (RerankSettings(one_per_variant=False), True),
-    "variants and caps": (RerankSettings(**ALL), False),
-    "caps in a window of 5": (RerankSettings(**(ALL | {"category_cap": 1, "brand_cap": 1, "window": 5})), False),
+    "variants and caps": (CAPPED, False),
+    "caps in a window of 5": (replace(CAPPED, category_cap=1, brand_cap=1, window=5), False),
     "diversity": (RerankSettings(one_per_variant=False, diversity=0.3), False),
     "exploration": (RerankSettings(one_per_variant=False, temperature=0.05, floor=0.02), False),
-    "everything": (RerankSettings(**ALL, diversity=0.3, temperature=0.05, floor=0.02), True),
+    "everything": (replace(CAPPED, diversity=0.3, temperature=0.05, floor=0.02), True),
 }
 
 
@@ -116,7 +118,7 @@ def cost(shop: ItemArrays, size: int, rounds: int) -> list[dict[str, object]]:
     calls: dict[str, Callable[[], Reranked]] = {}
     for name, (how, rules) in VARIANTS.items():
         make, asked = Reranker(shop, how), whole if rules else bare
-        calls[name] = lambda make=make, asked=asked: make(ranked, asked)  # type: ignore[misc]
+        calls[name] = partial(make, ranked, asked)
     answers = {name: call() for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
     repeat = max(1, 64 // size)

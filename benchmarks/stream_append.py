@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from benchmarks.record import provenance, write_result
@@ -70,7 +71,7 @@ def sequential(folder: Path, n: int, batch: int) -> dict[str, object]:
     stream = EmbeddedStream(folder / f"sequential-{batch}")
     calls = [events(start, batch) for start in range(0, n, batch)]
     start = time.perf_counter()
-    seconds = [timed(lambda call=call: stream.append(call)) for call in calls]  # type: ignore[misc]
+    seconds = [timed(partial(stream.append, call)) for call in calls]
     wall = time.perf_counter() - start
     stream.close()
     return {"callers": 1, "batch": batch, "events": n, "events_per_s": round(n / wall), **percentiles(seconds)}
@@ -91,7 +92,7 @@ def grouped(folder: Path, n: int, callers: int) -> dict[str, object]:
 def reading(folder: Path, calls: int = 2_000) -> dict[str, float]:
     """The newest 50 events of a user, from the log that ``sequential`` wrote in batches."""
     stream = EmbeddedStream(folder / f"sequential-{BATCH}")
-    seconds = [timed(lambda i=i: stream.of_user(f"user-{i % 100}", 50)) for i in range(calls)]  # type: ignore[misc]
+    seconds = [timed(partial(stream.of_user, f"user-{i % 100}", 50)) for i in range(calls)]
     stream.close()
     return percentiles(seconds)
 

@@ -10,6 +10,18 @@ from evaluation.metrics import accuracy, check_lists, hits
 from evaluation.truth import Truth
 from foundation.types import NO_ROW, Bools, Channel, Int32s
 
+# Channels by the names of the methods, which the baselines of the same methods have too.
+_METHODS = {
+    Channel.COVISITATION: "co-visitation",
+    Channel.ITEM_LINEAR: "EASE",
+    Channel.BOUGHT_BEFORE: "bought before",
+}
+
+
+def channel_name(channel: Channel) -> str:
+    """A channel's name as every table of a report writes it."""
+    return _METHODS.get(channel) or (channel.name or str(channel.value)).lower()
+
 
 class ChannelRow(msgspec.Struct, frozen=True):
     """What one channel, or all of them merged, brings to the candidates."""
@@ -17,7 +29,7 @@ class ChannelRow(msgspec.Struct, frozen=True):
     name: str
     candidates: float  # mean number a user
     recall: Estimate  # share of what the user wanted that is among them
-    alone: float  # mean recall that is lost without this channel; for the merged row, all of it
+    alone: float | None  # mean recall that is lost without this channel; None for the merged row
 
 
 class RankingRow(msgspec.Struct, frozen=True):
@@ -47,8 +59,8 @@ def channel_recall(
         InvalidInput: lists do not fit the truth.
     """
     found, present = hits(rows, truth), rows != NO_ROW
-    flags = {channel.name or str(channel.value): channels & channel.value > 0 for channel in Channel}
-    proposed = {name.lower(): flag & present for name, flag in flags.items() if (flag & present).any()}
+    flags = {channel_name(channel): channels & channel.value > 0 for channel in Channel}
+    proposed = {name: flag & present for name, flag in flags.items() if (flag & present).any()}
     votes = sum((flag.astype(np.int64) for flag in proposed.values()), np.zeros(rows.shape, np.int64))
     recall = {name: (found & flag).sum(1) / truth.sizes for name, flag in proposed.items()}
     recall["merged"] = found.sum(1) / truth.sizes
@@ -62,8 +74,7 @@ def channel_recall(
         )
         for name, flag in proposed.items()
     ]
-    merged = estimates["merged"]
-    return [*out, ChannelRow("merged", float(present.sum(1).mean()), merged, merged.value)]
+    return [*out, ChannelRow("merged", float(present.sum(1).mean()), estimates["merged"], None)]
 
 
 def ranking_on_candidates(

@@ -8,7 +8,8 @@ import msgspec
 
 from foundation.errors import InvalidInput
 
-_AT = re.compile(r"^(.*?)(?: - at `(?:key` in `)?\$(.*)`)?$", re.DOTALL)
+# The last one counts, and only what can be a path: the text before may quote a caller's field names.
+_AT = re.compile(r"^(.*?)(?: - at `(?:key` in `)?\$((?:\.[\w-]+|\[\d+\]|\[\.\.\.\])*)`)?$", re.DOTALL)
 _NAMED = re.compile(r"(?:unknown|required) field `(.*)`")
 
 

@@ -40,6 +40,8 @@ class Telemetry:
         def histogram(name: str, text: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histogram:
             return Histogram(f"endcap_{name}", text, labels, registry=self.registry, buckets=buckets)
 
+        # Looking a metric up by its labels costs more than counting does.
+        self._answered: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self.requests = counter("http_requests_total", "HTTP answers by route and status.", "route", "status")
         self.request_seconds = histogram("http_request_seconds", "Time to answer a request.", "route")
         self.in_flight = gauge("http_requests_in_flight", "Requests being answered.", "livesum")
@@ -61,6 +63,17 @@ class Telemetry:
         self.loaded_at = gauge("release_loaded_timestamp_seconds", "When the release in service was loaded.", "min")
         self.draining = gauge("releases_draining", "Replaced releases that requests still use.", "livesum")
         self.stream_position = gauge("stream_position", "The newest event position that trending has counted.", "min")
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count an HTTP answer."""
+        key = (route, status)
+        if (told := self._answered.get(key)) is None:
+            told = self._answered[key] = (
+                self.requests.labels(route, str(status)),
+                self.request_seconds.labels(route),
+            )
+        told[0].inc()
+        told[1].observe(seconds)
 
     def queued(self, length: int) -> None:
         """See ``ranking.batcher.BatchObserver``."""

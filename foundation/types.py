@@ -129,6 +129,7 @@ class Ranked:
 
 
 Retriever: TypeAlias = Callable[[QueryBatch], Candidates]
+RowScorer: TypeAlias = Callable[[QueryBatch, Int32s], Candidates]  # (B, K) rows that are given, as candidates
 Ranker: TypeAlias = Callable[[QueryBatch, Candidates], Ranked]
 
 

@@ -15,12 +15,12 @@ from evaluation.report.model import Example, Fact, Timing
 from evaluation.results import best_of, evaluate
 from evaluation.segments import segment_rows
 from evaluation.splits import Split, split_at
-from evaluation.stages import channel_recall, ranking_on_candidates
+from evaluation.stages import channel_name, channel_recall, ranking_on_candidates
 from evaluation.truth import SeenItems, Truth, ground_truth, seen_items
 from evaluation.tune import Trial, Tuning, default_grids, tune
 from foundation.dataset import Dataset
 from foundation.events import Events, Histories
-from foundation.types import NO_ROW, Candidates, Floats, Int32s
+from foundation.types import NO_ROW, Candidates, Channel, Floats, Int32s
 from precompute.queries import at_cut, batches, user_regions
 from precompute.stages import Stage
 from precompute.training import FittedRetrieval, born_before
@@ -176,7 +176,10 @@ def _online(
     names = candidates.score_names
     width = max(rows.shape[1] for rows in plain)
     full = _stack(ranked, width)
-    orderings = {f"by {name} alone": _stack([s[c] for s in singles], width) for c, name in enumerate(names[:3])}
+    orderings = {
+        f"by {channel_name(Channel[name.upper()])} alone": _stack([s[c] for s in singles], width)
+        for c, name in enumerate(names[:3])
+    }
     return _Lists(
         _stack(ranked, max(width, DEPTH))[:, :DEPTH],
         _stack(plain, width),

@@ -13,9 +13,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from foundation.errors import EndcapError
+from foundation.errors import ConfigError, EndcapError
 from foundation.home import HomeSettings
+from precompute.index_cli import index_app
 
 _HELP = {
     "rich_markup_mode": "rich",
@@ -26,6 +28,7 @@ _HELP = {
 app = typer.Typer(help="A recommendation server for shops. Start with [bold]endcap up[/].", **_HELP)  # type: ignore[arg-type]
 release_app = typer.Typer(help="Look at releases, serve another one, go back.", **_HELP)  # type: ignore[arg-type]
 app.add_typer(release_app, name="release")
+app.add_typer(index_app, name="index")
 out = Console(highlight=False)
 
 Data = Annotated[
@@ -73,6 +76,7 @@ def up(
     settings = load_settings()
     built = bool(ReleaseRepository(settings.home.releases).pointer().current)
     if data is not None or rebuild or not built:
+        _settings_of_api()  # a slip in them is to be told now, not after the training
         source, adapter = (data, adapter) if data else _last_shop(settings.home)
         _import(source, adapter)
         _train(force=force or data is not None)
@@ -212,12 +216,12 @@ def serve() -> None:
 
 
 def _serve(*, demonstration: bool = False) -> NoReturn:
-    from foundation.settings import CONFIG_FILE, read_toml
+    from foundation.settings import config_file, read_toml
     from precompute.settings import load_settings
 
     if demonstration:
         # The page may offer shoppers to pick, as long as nobody said otherwise or can look in from outside.
-        said = read_toml(Path(os.environ.get("ENDCAP_CONFIG", CONFIG_FILE))).get("api", {})
+        said = read_toml(config_file(os.environ)).get("api", {})
         host = os.environ.get("ENDCAP_API_HOST", said.get("host", "127.0.0.1"))
         if "shopper_list" not in said and host in ("127.0.0.1", "::1", "localhost"):
             os.environ.setdefault("ENDCAP_API_SHOPPER_LIST", "true")
@@ -280,26 +284,39 @@ def _edge_follows(home: HomeSettings, version: str) -> str:
 
 @app.command()
 def config() -> None:
-    """Print every setting: its value, unit, source and meaning.
+    """Print every setting, a line each: group.name = value  # unit, source: meaning.
 
     Set one in endcap.toml (table api, key port) or by a variable (ENDCAP_API_PORT=9000).
+
+    Example: endcap config | grep ^api
     """
+    from foundation.settings import setting_lines
     from precompute.settings import load_settings
 
-    table = Table("setting", "value", "unit", "source", "meaning")
-    for line in load_settings().told:
-        table.add_row(f"{line.group}.{line.name}", str(line.value), line.unit, line.source, line.help)
-    out.print(table)
-    sys.stdout.flush()
-    subprocess.run([sys.executable, "-m", "api", "--config"], check=False)
+    typer.echo(setting_lines(load_settings().told) + _settings_of_api(), nl=False)
+
+
+def _settings_of_api() -> str:
+    """What the online program tells of its own settings; it is another program, which is asked.
+
+    Raises:
+        ConfigError: it refuses them.
+    """
+    asked = subprocess.run([sys.executable, "-m", "api", "--config"], check=False, capture_output=True, text=True)
+    if asked.returncode:
+        raise ConfigError(asked.stderr.strip().removeprefix("error: "))
+    return asked.stdout
 
 
 def main(argv: list[str] | None = None) -> Any:
-    """Run the command; an error that Endcap raises on purpose is one line on stderr and exit code 1."""
+    """Run the command; an error that Endcap raises on purpose is one line on stderr.
+
+    The exit code is 2 where the configuration or the call is wrong, 1 for any other error.
+    """
     # Threads that spin while they wait starve whatever else runs on a small machine, their own siblings first.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         return app(argv)
     except EndcapError as error:
-        Console(stderr=True, highlight=False).print(f"[red]error:[/] {error}", markup=True)
-        sys.exit(1)
+        Console(stderr=True, highlight=False).print(Text.assemble(("error:", "red"), f" {error}"), soft_wrap=True)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)

@@ -6,15 +6,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from foundation.types import NO_ROW, Candidates, Floats, QueryBatch, Ranked
+from foundation.kernels import plain
+from foundation.types import Candidates, Floats, QueryBatch, Ranked
 from ranking.features import pair_features
 from ranking.item_table import ItemTable
+from ranking.ordering import sort_candidates
 
 Scorer = Callable[[Floats], Floats]
 
 
 class FeatureRanker:
-    """A ``Ranker`` over pair features; the scorer sees every pair of the batch at once."""
+    """A ``Ranker`` over pair features; the scorer sees every pair of the batch at once.
+
+    Safe to call from several threads, where the scorer is.
+    """
 
     def __init__(self, table: ItemTable, scorer: Scorer, score_names: tuple[str, ...]) -> None:
         self._table = table
@@ -26,25 +31,25 @@ class FeatureRanker:
 
         Raises:
             ValueError: the candidates carry other channel scores than the ranker was trained on.
+            IndexError: a row or a region is unknown; see ``pair_features``.
         """
         if candidates.score_names != self._score_names:
             raise ValueError(f"trained on scores {self._score_names}, given {candidates.score_names}")
         scores = np.full(candidates.rows.shape, -np.inf, np.float32)  # (B, K)
-        pairs = pair_features(batch, candidates, self._table)
-        if len(pairs.query):
-            scores[pairs.query, pairs.column] = self._scorer(pairs.features)
+        features = pair_features(batch, candidates, self._table).features  # (P, F), in the order of the next line
+        if len(features):
+            scores[candidates.rows >= 0] = self._scorer(features)
         return order_by(scores, candidates)
 
 
 def order_by(scores: Floats, candidates: Candidates) -> Ranked:
-    """Sort (B, K) scores descending; -inf marks padding and comes last as NO_ROW."""
-    tie = np.where(candidates.rows < 0, np.iinfo(np.int32).max, candidates.rows)
-    order = np.lexsort((tie, -scores), axis=1)
-    ordered = np.take_along_axis(scores, order, axis=1)
-    rows = np.where(np.isneginf(ordered), NO_ROW, np.take_along_axis(candidates.rows, order, axis=1))
-    return Ranked(
-        rows.astype(np.int32),
-        ordered,
-        np.take_along_axis(candidates.channels, order, axis=1),
-        np.take_along_axis(candidates.anchor, order, axis=1),
+    """Sort (B, K) scores descending, ties by row; -inf marks padding and comes last as NO_ROW."""
+    given = plain(scores, np.float32)
+    rows, values, channels, anchor = sort_candidates(
+        given,
+        given.view(np.uint32),
+        plain(candidates.rows, np.int32),
+        plain(candidates.channels, np.int32),
+        plain(candidates.anchor, np.int32),
     )
+    return Ranked(rows, values, channels, anchor)

@@ -22,8 +22,10 @@ from foundation.velocity import velocity
 from retrieval.encoder.config import EncoderConfig
 from retrieval.encoder.encoder import Encoder
 from retrieval.encoder.train import train_encoder
-from retrieval.index.registry import IndexSpec, build_index
+from retrieval.index.release import write_index
+from retrieval.index.spec import IndexSpec
 from retrieval.retriever import RetrievalSettings
+from retrieval.tuning_queries import user_queries
 
 DAY_MS = 86_400_000
 Progress = Callable[[float, str], None]
@@ -42,7 +44,21 @@ class ChannelSettings:
     trending_window: float = setting(7.0, unit="days", help="what rises in this window is set against 28 days before")
     popular_half_life: float = setting(7.0, unit="days", help="decay of the popularity channel")
     popular: int = setting(200, unit="items", help="items kept of each region's popular and trending ones")
-    index_backend: str = setting("auto", unit="", help="auto, exact, faiss, hnswlib or annoy")
+    index_backend: str = setting(
+        "auto", unit="", help="auto, exact, faiss-ivf or another of endcap index tune; tuned where approximate"
+    )
+    index_recall: float = setting(
+        0.95, unit="share", help="recall@200 that an approximate index has to reach; below it every item is compared"
+    )
+    index_exact_up_to: int = setting(
+        20_000, unit="items", help="auto compares every item up to here, which takes well under a millisecond"
+    )
+    milvus_uri: str = setting("", unit="", help="address of the cluster for index_backend milvus, or a file.db")
+    milvus_token_file: str = setting("", unit="", help="file that holds Milvus's token; read, never stored")
+
+    def index_spec(self) -> IndexSpec:
+        """The index that is asked for."""
+        return IndexSpec(backend=self.index_backend, uri=self.milvus_uri, token_file=self.milvus_token_file)
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,7 @@ class FittedChannels:
 
     encoder: Encoder
     item_embeddings: Floats  # (N, D) unit rows
+    queries: Floats  # (Q, D) users, to tune the index with
     covisitation: Neighbours
     item_linear: Neighbours | None
     trending: Int32s  # (R + 1, T)
@@ -80,9 +97,11 @@ def fit_channels(
         pairs = beside.submit(_covisitation, events, len(catalogue), cut, settings)
         linear = beside.submit(_item_linear, events, n_users, len(catalogue), cut, settings)
         trained = train_encoder(catalogue, events, n_users, encoder, warm=warm, progress=progress)
+    embeddings = trained.embed_items(catalogue)
     return FittedChannels(
         trained,
-        trained.embed_items(catalogue),
+        embeddings,
+        user_queries(trained, embeddings, events, n_users, cut),
         pairs.result(),
         linear.result(),
         trending_rows(catalogue, events, cut, settings.trending_window, settings.popular),
@@ -153,7 +172,14 @@ def write_retriever(
         (folder / name).mkdir(parents=True, exist_ok=True)
     np.save(folder / "item_embeddings.npy", fitted.item_embeddings)
     fitted.encoder.save(folder / "encoder")
-    build_index(fitted.item_embeddings, IndexSpec(backend=settings.index_backend)).save(folder / "index")
+    write_index(
+        folder / "index",
+        fitted.item_embeddings,
+        fitted.queries,
+        settings.index_spec(),
+        target=settings.index_recall,
+        exact_up_to=settings.index_exact_up_to,
+    )
     write_neighbours(folder / "channels", "covisitation", fitted.covisitation)
     if fitted.item_linear is not None:
         write_neighbours(folder / "channels", "item_linear", fitted.item_linear)

@@ -10,9 +10,9 @@ import numpy as np
 from foundation.catalogue import Catalogue
 from foundation.errors import ReleaseDamaged
 from foundation.public_lists import read_neighbours
+from foundation.types import NO_ROW, Neighbours, QueryBatch
 from retrieval.encoder.runtime import UserTower
-from retrieval.index.registry import load_index
-from retrieval.item_to_item import HistoryScorer
+from retrieval.index.release import open_index
 from retrieval.retriever import Channels, MultiChannelRetriever, RetrievalSettings
 
 
@@ -20,7 +20,8 @@ def load_retriever(folder: Path, catalogue: Catalogue) -> MultiChannelRetriever:
     """Load what ``retrieval.fit.write_retriever`` wrote.
 
     Raises:
-        ReleaseDamaged: the embeddings are not one for each item of the catalogue.
+        ReleaseDamaged: embeddings or neighbours are not one line for each item of the catalogue, or the
+            index does not find what it found when it was written.
     """
     embeddings = np.load(folder / "item_embeddings.npy", mmap_mode="r")
     if len(embeddings) != len(catalogue):
@@ -29,11 +30,38 @@ def load_retriever(folder: Path, catalogue: Catalogue) -> MultiChannelRetriever:
     linear = (home / "item_linear.rows.npy").exists()
     channels = Channels(
         item_embeddings=np.asarray(embeddings),
-        index=load_index(folder / "index"),
-        covisitation=HistoryScorer(read_neighbours(home, "covisitation")),
-        item_linear=HistoryScorer(read_neighbours(home, "item_linear")) if linear else None,
+        index=open_index(folder / "index", np.asarray(embeddings)),
+        covisitation=_neighbours(home, "covisitation", len(catalogue)),
+        item_linear=_neighbours(home, "item_linear", len(catalogue)) if linear else None,
         trending=np.load(home / "trending.npy"),
         popular=np.load(home / "popular.npy"),
     )
     settings = msgspec.json.decode((home / "settings.json").read_bytes(), type=RetrievalSettings)
-    return MultiChannelRetriever(UserTower.load(folder / "encoder"), channels, settings)
+    retriever = MultiChannelRetriever(UserTower.load(folder / "encoder"), channels, settings)
+    if len(catalogue):
+        _warm(retriever, len(catalogue))
+    return retriever
+
+
+def _neighbours(home: Path, name: str, n_items: int) -> Neighbours:
+    """An item-to-item matrix, which kernels read without looking at bounds."""
+    neighbours = read_neighbours(home, name)
+    if len(neighbours.rows) != n_items:
+        raise ReleaseDamaged(f"{name} has {len(neighbours.rows)} lines for {n_items} items; publish the release again")
+    return neighbours
+
+
+def _warm(retriever: MultiChannelRetriever, n_items: int) -> None:
+    """Ask once, so that no request waits for kernels to be compiled, or for compiled ones to be read."""
+    now, nowhere = np.zeros(1, np.int64), np.full(1, NO_ROW, np.int32)
+    retriever(
+        QueryBatch(
+            items=np.zeros((1, 1), np.int32),
+            types=np.zeros((1, 1), np.int8),
+            times=np.zeros((1, 1), np.int64),
+            now=now,
+            context_item=nowhere,
+            region=nowhere,
+            eligible=(np.ones(n_items, np.bool_),),
+        )
+    )

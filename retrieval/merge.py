@@ -2,82 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from foundation.types import NO_ROW, Bools, Channel, Int32s, Int64s
+from foundation.types import NO_ROW, Floats, Int32s, Int64s
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """What one channel proposes, best first: (B, K_c) rows, NO_ROW padded."""
+class Proposed(NamedTuple):
+    """The candidates of one query so far: one thread's, reused, and empty between queries."""
 
-    channel: Channel
-    rows: Int32s  # (B, K_c)
-    anchor: Int32s | None = None  # (B, K_c) the history row behind each proposal, where the channel knows
+    flags: Int32s  # (N,) ``Channel`` flags of who proposed an item, 0 where nobody did
+    anchor: Int32s  # (N,) the history item that explains it, or NO_ROW
+    rows: Int32s  # (N,) those that somebody proposed
+    size: Int64s  # (1,) how many they are
+    spare: Int32s  # (N,) room to sort them
 
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """The union of proposals: (B, K) arrays, NO_ROW padded on the right, ascending rows."""
-
-    rows: Int32s
-    channels: Int32s  # Channel flags
-    anchor: Int32s
-
-
-def merge(proposals: Sequence[Proposal], n_items: int) -> Merged:
-    """Union of what the channels propose, per query; flags of duplicates are joined.
-
-    The anchor of a candidate is that of the first proposal that has one, so order channels by how
-    well they explain. K is the longest union of the batch.
-    """
-    batch = proposals[0].rows.shape[0]
-    rows = np.concatenate([p.rows for p in proposals], axis=1)  # (B, ΣK)
-    flags = np.concatenate([np.full(p.rows.shape, int(p.channel), np.int32) for p in proposals], axis=1)
-    anchors = np.concatenate(
-        [np.full(p.rows.shape, NO_ROW, np.int32) if p.anchor is None else p.anchor for p in proposals], axis=1
-    )
-    known = rows >= 0
-    query = np.broadcast_to(np.arange(batch, dtype=np.int64)[:, None], rows.shape)[known]
-    key = query * n_items + rows[known]
-    order = np.argsort(key, kind="stable")
-    key, flag, anchor = key[order], flags[known][order], anchors[known][order]
-    first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1]))) if len(key) else np.zeros(0, np.int64)
-    return _scatter(batch, n_items, key, first, flag, anchor)
+    @classmethod
+    def of(cls, n_items: int) -> Proposed:
+        """No candidates yet, out of N items."""
+        return cls(
+            flags=np.zeros(n_items, np.int32),
+            anchor=np.full(n_items, NO_ROW, np.int32),
+            rows=np.empty(n_items, np.int32),
+            size=np.zeros(1, np.int64),
+            spare=np.empty(n_items, np.int32),
+        )
 
 
-def _scatter(batch: int, n_items: int, key: Int64s, first: Int64s, flag: Int32s, anchor: Int32s) -> Merged:
-    owner = key[first] // n_items  # (U,) the query of each distinct candidate
-    counts = np.bincount(owner, minlength=batch)
-    place = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
-    shape = (batch, int(counts.max(initial=0)))
-    rows = np.full(shape, NO_ROW, np.int32)
-    channels = np.zeros(shape, np.int32)
-    anchors = np.full(shape, NO_ROW, np.int32)
-    if len(first):
-        rows[owner, place] = key[first] % n_items
-        channels[owner, place] = np.bitwise_or.reduceat(flag, first)
-        anchors[owner, place] = np.where(np.maximum.reduceat(anchor, first) >= 0, _first_known(anchor, first), NO_ROW)
-    return Merged(rows, channels, anchors)
+class Merged(NamedTuple):
+    """The candidates of B queries, each in ascending rows, padded on the right; with room for W."""
 
+    counts: Int32s  # (B,) how many
+    rows: Int32s  # (B, W) NO_ROW where padded
+    channels: Int32s  # (B, W) ``Channel`` flags, 0 where padded
+    anchor: Int32s  # (B, W) the history item that explains it best, or NO_ROW
+    scores: Floats  # (B, W, C) columns as in ``Candidates``, 0 where padded
 
-def _first_known(anchor: Int32s, first: Int64s) -> Int32s:
-    """The first anchor of each run that is not NO_ROW (the value is anything where none is)."""
-    position = np.where(anchor >= 0, np.arange(len(anchor)), len(anchor) - 1)
-    found: Int32s = anchor[np.minimum.reduceat(position, first)]
-    return found
-
-
-def keep_eligible(rows: Int32s, eligible: Sequence[Bools | None]) -> Int32s:
-    """Rows that a query's mask forbids become NO_ROW; their place is kept."""
-    if not any(mask is not None for mask in eligible):
-        return rows
-    kept = rows.copy()
-    for query, mask in enumerate(eligible):
-        if mask is not None:
-            line = kept[query]
-            line[(line >= 0) & ~mask[np.maximum(line, 0)]] = NO_ROW
-    return kept
+    @classmethod
+    def empty(cls, batch: int, width: int, columns: int) -> Merged:
+        """Room for B queries of W candidates with C scores."""
+        return cls(
+            np.empty(batch, np.int32),
+            np.empty((batch, width), np.int32),
+            np.empty((batch, width), np.int32),
+            np.empty((batch, width), np.int32),
+            np.empty((batch, width, columns), np.float32),
+        )

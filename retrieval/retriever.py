@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from foundation.kernels import plain
 from foundation.settings import setting
-from foundation.types import NO_ROW, Candidates, Channel, Floats, Int32s, QueryBatch
-from retrieval.filters import GatheredRows, masked_search
+from foundation.types import NO_ROW, Candidates, Floats, Int32s, Neighbours, QueryBatch
+from retrieval.history import TYPE_WEIGHTS, History, position_decay
 from retrieval.index.protocol import VectorIndex
-from retrieval.item_to_item import HistoryScorer, history_weights
-from retrieval.merge import Proposal, keep_eligible, merge
+from retrieval.item_to_item import Matrix
+from retrieval.kernels import EMBEDDING, LAST_SIMILARITY, SCORE_NAMES, gather
+from retrieval.masks import apply_masks
+from retrieval.merge import Merged
+from retrieval.search import FilteredIndex
+from retrieval.tables import Limits, Scratch, Tables
 
-SCORE_NAMES = (
-    "embedding",
-    "covisitation",
-    "item_linear",
-    "item_linear_recent",
-    "last_similarity",
-    "last_covisitation",
-)
-_HALF_LIFE_MS = 30 * 86_400_000.0
+__all__ = ["SCORE_NAMES", "Channels", "MultiChannelRetriever", "RetrievalSettings", "UserTower"]
+
+_NONE = Limits(0, 0, 0)
 UserTower = Callable[[Floats, QueryBatch], Floats]
 
 
@@ -49,8 +49,8 @@ class Channels:
 
     item_embeddings: Floats  # (N, D) unit rows
     index: VectorIndex
-    covisitation: HistoryScorer
-    item_linear: HistoryScorer | None  # None where the catalogue is too large for EASE
+    covisitation: Neighbours
+    item_linear: Neighbours | None  # None where the catalogue is too large for EASE
     trending: Int32s  # (R + 1, T) rows, best first; the last line is for all regions
     popular: Int32s  # (R + 1, P) likewise
 
@@ -60,90 +60,86 @@ class MultiChannelRetriever:
 
     def __init__(self, tower: UserTower, channels: Channels, settings: RetrievalSettings) -> None:
         self._tower = tower
-        self._channels = channels
+        self._embeddings = channels.item_embeddings
         self._settings = settings
-        self._gathered = GatheredRows(channels.item_embeddings)
+        self._search = FilteredIndex(channels.index, channels.item_embeddings)
+        self._tables = Tables(
+            covisitation=Matrix.of(channels.covisitation),
+            item_linear=Matrix.of(channels.item_linear),
+            trending=_first(channels.trending, settings.trending),
+            popular=_first(channels.popular, settings.popular),
+            by_type=TYPE_WEIGHTS,
+            by_position=position_decay(settings.recent),
+        )
+        self._no_tables = self._tables._replace(
+            trending=self._tables.trending[:, :0], popular=self._tables.popular[:, :0]
+        )
+        self._limits = Limits(settings.covisitation, settings.item_linear, settings.bought_before)
+        self._of_thread = threading.local()
 
     @property
     def history(self) -> int:
-        """The newest events of a user that a request looks at."""
+        """How many of a user's newest events a query is to hold."""
         return self._settings.history
 
     def __call__(self, batch: QueryBatch) -> Candidates:
         """The union of all channels' proposals that each query's mask allows, scored by every channel."""
-        channels, settings = self._channels, self._settings
-        user = self._tower(channels.item_embeddings, batch)  # (B, D)
-        recent = batch.items[:, -settings.recent :]
-        weights = history_weights(batch.types, batch.times, batch.now)  # (B, L)
-        fresh = weights[:, -settings.recent :]
-        lasting = history_weights(
-            batch.types, batch.times, batch.now, position_decay=1.0, half_life_ms=_HALF_LIFE_MS
-        )  # (B, L)
-        eligible = batch.eligible or (None,) * len(batch)
-        near, _ = masked_search(
-            channels.index, channels.item_embeddings, user, eligible, settings.embedding, self._gathered
+        users = self._tower(self._embeddings, batch)  # (B, D)
+        merged = self._merged(batch, self._near(users, batch), self._tables, self._limits)
+        apply_masks(merged, batch.eligible)
+        return self._scored(users, batch, merged)
+
+    def _scored(self, users: Floats, batch: QueryBatch, merged: Merged) -> Candidates:
+        """As wide as the longest line, with the scores that need vectors."""
+        width = int(merged.counts.max(initial=0))
+        rows = np.ascontiguousarray(merged.rows[:, :width])
+        scores = np.ascontiguousarray(merged.scores[:, :width])
+        self._add_products(users, batch, rows, scores)
+        return Candidates(
+            rows=rows,
+            channels=np.ascontiguousarray(merged.channels[:, :width]),
+            scores=scores,
+            score_names=SCORE_NAMES,
+            anchor=np.ascontiguousarray(merged.anchor[:, :width]),
         )
-        seen_next, _, because = channels.covisitation.top(recent, fresh, settings.covisitation)
-        proposals = [
-            Proposal(Channel.COVISITATION, keep_eligible(seen_next, eligible), because),
-            Proposal(Channel.EMBEDDING, near),
-            Proposal(
-                Channel.BOUGHT_BEFORE, keep_eligible(_own(batch.items, lasting, settings.bought_before), eligible)
-            ),
-            Proposal(Channel.TRENDING, keep_eligible(channels.trending[batch.region, : settings.trending], eligible)),
-            Proposal(Channel.POPULAR, keep_eligible(channels.popular[batch.region, : settings.popular], eligible)),
-        ]
-        if channels.item_linear is not None:
-            rows, _, anchor = channels.item_linear.top(batch.items, lasting, settings.item_linear)
-            proposals.insert(1, Proposal(Channel.ITEM_LINEAR, keep_eligible(rows, eligible), anchor))
-        merged = merge(proposals, len(channels.item_embeddings))
-        scores = self._scores(user, batch.items, lasting, fresh, merged.rows)
-        return Candidates(merged.rows, merged.channels, scores, SCORE_NAMES, merged.anchor)
 
-    def _scores(self, user: Floats, items: Int32s, lasting: Floats, fresh: Floats, rows: Int32s) -> Floats:
-        """(B, K, C) every channel's score of every candidate, whoever proposed it; 0 on padding."""
-        channels = self._channels
-        recent = items[:, -fresh.shape[1] :]
-        recently = np.zeros_like(lasting)
-        recently[:, lasting.shape[1] - fresh.shape[1] :] = fresh
-        vectors = channels.item_embeddings[np.maximum(rows, 0)]  # (B, K, D)
-        last = recent[:, -1]
-        known_last = (last >= 0).astype(np.float32)[:, None]
-        similarity = np.einsum("bkd,bd->bk", vectors, channels.item_embeddings[np.maximum(last, 0)]) * known_last
-        newest = np.zeros_like(fresh)
-        newest[:, -1:] = known_last
-        seen_next, seen_last = channels.covisitation.lookup_each(recent, (fresh, newest), rows)
-        nothing = np.zeros(rows.shape, np.float32)
-        linear = linear_recent = nothing
-        if channels.item_linear is not None:
-            linear, linear_recent = channels.item_linear.lookup_each(items, (lasting, recently), rows)
-        scores = np.stack(
-            [
-                np.einsum("bkd,bd->bk", vectors, user),
-                seen_next,
-                linear,
-                linear_recent,
-                similarity,
-                seen_last,
-            ],
-            axis=2,
-        ).astype(np.float32)
-        scores[rows < 0] = 0.0
-        return scores
+    def score(self, batch: QueryBatch, rows: Int32s) -> Candidates:
+        """Candidates that are given, scored by every channel; their flags say that the embedding proposed them.
+
+        Args:
+            batch: B queries, whose masks are not looked at.
+            rows: (B, K) rows of items, NO_ROW padded; one that is given twice comes once.
+        """
+        users = self._tower(self._embeddings, batch)  # (B, D)
+        return self._scored(users, batch, self._merged(batch, plain(rows, np.int32), self._no_tables, _NONE))
+
+    def _near(self, users: Floats, batch: QueryBatch) -> Int32s:
+        """(B, E) rows that the masks allow, nearest to each user's vector."""
+        masks = batch.eligible or (None,) * len(batch)
+        near, _ = self._search.search(users, masks, self._settings.embedding)
+        return plain(near, np.int32)
+
+    def _merged(self, batch: QueryBatch, near: Int32s, tables: Tables, limits: Limits) -> Merged:
+        """What all channels propose, with every score that needs no vectors."""
+        width = near.shape[1] + sum(limits) + tables.trending.shape[1] + tables.popular.shape[1]
+        merged = Merged.empty(len(batch), min(width, len(self._embeddings)), len(SCORE_NAMES))
+        scratch: Scratch | None = getattr(self._of_thread, "scratch", None)
+        if scratch is None:
+            scratch = self._of_thread.scratch = Scratch.of(len(self._embeddings), tables)
+        gather(History.of(batch), near, tables, limits, scratch, merged)
+        return merged
+
+    def _add_products(self, users: Floats, batch: QueryBatch, rows: Int32s, scores: Floats) -> None:
+        """Score (B, K) rows by likeness to the user's vector and to the newest item's."""
+        last = batch.items[:, -1:] if batch.items.shape[1] else np.full((len(batch), 1), NO_ROW, np.int32)
+        newest = np.where(last >= 0, np.take(self._embeddings, last[:, 0], axis=0, mode="clip"), 0)  # (B, D)
+        vectors = np.take(self._embeddings, rows, axis=0, mode="clip")  # (B, K, D)
+        products = vectors @ np.stack((users, newest), axis=2)  # (B, K, 2)
+        products *= (rows >= 0)[:, :, None]
+        scores[:, :, EMBEDDING] = products[:, :, 0]
+        scores[:, :, LAST_SIMILARITY] = products[:, :, 1]
 
 
-def _own(items: Int32s, weights: Floats, k: int) -> Int32s:
-    """Each user's own items by summed weight: (B, k) rows, NO_ROW padded."""
-    batch, length = items.shape
-    query, column = np.nonzero(items >= 0)
-    stride = int(items.max(initial=0)) + 1
-    keys, run = np.unique(query * stride + items[query, column], return_inverse=True)
-    mass = np.bincount(run, weights[query, column], minlength=len(keys))
-    owner = keys // stride
-    order = np.lexsort((keys, -mass, owner))
-    counts = np.bincount(owner, minlength=batch)
-    place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    out = np.full((batch, min(k, length)), NO_ROW, np.int32)
-    kept = place < out.shape[1]
-    out[owner[order][kept], place[kept]] = (keys[order] % stride)[kept]
-    return out
+def _first(table: Int32s, count: int) -> Int32s:
+    """The first columns, copied: a kernel is compiled again for an array that is mapped."""
+    return np.array(table[:, :count], np.int32, order="C")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -20,3 +21,13 @@ def _event_loop() -> Iterator[None]:
     yield
     loop.close()
     asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def compilations() -> Callable[..., list[int]]:
+    """For how many kinds of input each given kernel was compiled so far."""
+
+    def count(*kernels: Any) -> list[int]:
+        return [len(kernel.signatures) for kernel in kernels]
+
+    return count

@@ -61,16 +61,28 @@ async function loadCatalogue({ more = false } = {}) {
     browsing.items = more ? [...browsing.items, ...body.items] : body.items;
     browsing.cursor = body.next_cursor;
     browsing.cards.draw(browsing.items);
-    if (!browsing.items.length) $("catalogue").replaceChildren(h("li", { className: "empty" }, "Nothing here matches. Try fewer words or another category."));
+    if (!browsing.items.length) $("catalogue").replaceChildren(nothingFound(asked));
     $("more").hidden = !body.next_cursor;
     explain($("browse-problem"), null);
     if (more) browsing.cards.byId.get(body.items[0]?.item_id)?.name.focus(); // where reading goes on
-    else if (asked.q) say(`${browsing.items.length}${body.next_cursor ? " or more" : ""} items found.`);
+    else if (asked.q) say(browsing.items.length ? `${browsing.items.length}${body.next_cursor ? " or more" : ""} items found.` : "Nothing found.");
   } catch (error) {
     if (abort.signal.aborted) return;
     unreachable(error);
     explain($("browse-problem"), error, () => loadCatalogue({ more }));
   }
+}
+
+/** What to do where nothing matches: a button for everything that narrows the list. */
+function nothingFound({ q, category, available }) {
+  const wider = (text, change) => h("button", { type: "button", onclick: () => { change(); $("browse-title").focus({ preventScroll: true }); } }, text);
+  const where = category ? ` in ${category.split(" > ").at(-1)}` : "";
+  return h("li", { className: "empty" },
+    h("p", {}, q ? `Nothing here matches “${q}”${where}. Try fewer or other words: a title, a brand, a type of item.` : `Nothing here${where} now.`),
+    h("p", {},
+      q ? wider("Clear the search", () => { $("q").value = ""; loadCatalogue(); }) : null,
+      category ? wider("Look in everything", () => choose("")) : null,
+      available ? wider("Show what is sold out too", () => { $("in-stock").checked = false; loadCatalogue(); }) : null));
 }
 
 /** Every category with its size. */
@@ -151,14 +163,12 @@ async function openItem(id, source) {
   Object.assign(open, { id, item: null, source, abort });
   $("item").hidden = false;
   $("item-title").textContent = seen.get(id)?.title || id;
+  $("item").scrollIntoView(); // what was asked for comes first; "For you" changes below it
   loadNeighbours(id);
   const found = await fillItem(id, abort.signal);
   if (abort.signal.aborted) return;
   if (found) record({ item_id: id, event_type: "view", ...source });
   $("item-title").focus({ preventScroll: true });
-  // Wide: the top shows the item and "For you" together. Narrow: the item comes first.
-  if (matchMedia("(min-width: 64rem)").matches) scrollTo({ top: 0 });
-  else $("item").scrollIntoView();
 }
 
 /** Draws what is known of an item or asks for it; whether there is such an item. */
@@ -333,7 +343,8 @@ function pick(id) {
 async function loadShoppers() {
   let users = [];
   try {
-    users = (await getJson(address("v1/users", { n: SHOPPERS }))).body.users;
+    const { body } = await getJson("readyz");
+    if (body.shopper_list) users = (await getJson(address("v1/users", { n: SHOPPERS }))).body.users;
   } catch (error) {
     unreachable(error);
   }
@@ -376,7 +387,7 @@ function listen() {
   let typing = 0;
   const search = () => { clearTimeout(typing); loadCatalogue(); };
   $("q").addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(search, 250); });
-  $("search").addEventListener("submit", (event) => { event.preventDefault(); search(); $("browse").scrollIntoView(); });
+  $("search").addEventListener("submit", (event) => { event.preventDefault(); search(); $("browse").scrollIntoView(); if (!$("q").value.trim()) say("Showing everything. Type a title, a brand or a type of item to search."); });
   $("in-stock").addEventListener("change", () => loadCatalogue());
   $("more").addEventListener("click", () => loadCatalogue({ more: true }));
   $("shopper").addEventListener("submit", (event) => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -11,6 +12,7 @@ from api.answers import digest, encode_page
 from api.cursor import decode_cursor
 from api.filters import mask_of
 from api.http import JSON, PRIVATE, Request, Response
+from api.lane import Lane
 from api.problems import problem
 from api.recommender import Job
 from api.release import LoadedRelease
@@ -31,21 +33,30 @@ from api.wire import (
     UserSummary,
 )
 from edge import headers
+from foundation.errors import InvalidInput
 from foundation.types import Bools, EventType
 from retrieval.filters import FilterSpec
 
 _SHOWN = 50
+_MOST_WORDS = 8
+_SEARCHES = Lane("searching", 128)  # one a process: a search reads every title, and events must not wait behind it
 _encode = msgspec.json.Encoder().encode
 
 
 async def browse(services: Services, request: Request) -> Response:
-    """A page of items, most popular first."""
+    """A page of items, most popular first.
+
+    Raises:
+        InvalidInput: too many words, an unknown category or a cursor of another kind.
+        Overloaded: too many searches wait.
+    """
     asked = request.params(BrowseParams)
+    words = _words(asked.q)
     with services.state.lease() as release:
         spec = FilterSpec(categories=(asked.category,) if asked.category else (), available_only=asked.available)
         mask = mask_of(release, spec)
-        if words := asked.q.casefold().split():
-            mask = await asyncio.to_thread(_matching, release, tuple(words), mask)
+        if words:
+            mask = await _SEARCHES.run(partial(_matching, release, words, mask))
         served = decode_cursor(asked.cursor, services.settings.page_depth)
         limits = Limits(asked.n or services.settings.page_size, mask, served)
         selection = Selection(release, limits)
@@ -101,6 +112,14 @@ async def get_user(services: Services, request: Request) -> Response:
             for at in newest
         ]
     return Response(_encode(UserSummary(user_id, events)), headers=PRIVATE)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """The distinct words of a search, case-folded."""
+    words = tuple(dict.fromkeys(text.casefold().split()))
+    if len(words) > _MOST_WORDS:
+        raise InvalidInput(f"a search takes {_MOST_WORDS} different words, not {len(words)}; leave some out", "/q")
+    return words
 
 
 def _matching(release: LoadedRelease, words: tuple[str, ...], mask: Bools | None) -> Bools:

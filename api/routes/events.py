@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from api.http import PRIVATE, Request, Response, decode_json
+from api.problems import problem
 from api.router import Route
 from api.services import Services, unique_id
 from api.wire import EventIn, EventOutcome, EventsAnswer, EventsBody, NoParams
@@ -31,9 +32,11 @@ async def post_events(services: Services, request: Request) -> Response:
 
     Raises:
         StreamUnavailable: nothing is acknowledged; sending the same again is safe.
+        HttpProblem: 503, the stream has reached its largest size.
     """
     request.params(NoParams)
-    body = await request.json(_Unjudged, services.settings.body_limit)
+    body = request.json(_Unjudged)
+    _check_room(services)
     now = services.now_ms()
     judged = [_judge(raw, at, now, services.settings.future_ms) for at, raw in enumerate(body.events)]
     good = [event for event in judged if isinstance(event, Event)]
@@ -50,6 +53,17 @@ async def post_events(services: Services, request: Request) -> Response:
         services.telemetry.events.labels(status).inc(count)
     answer = EventsAnswer(tally["accepted"], tally["duplicate"], tally["rejected"], outcomes)
     return Response(_encode(answer), headers=PRIVATE)
+
+
+def _check_room(services: Services) -> None:
+    """Refuse before the disk is full: the store and the releases are on it too.
+
+    Calls that are under way may pass the limit by what they carry.
+    """
+    size, limit = services.stream.size(), services.settings.stream_limit
+    if size >= limit:
+        detail = f"the event stream has {size} bytes on disk and may have {limit}; raise api.stream_limit"
+        raise problem(503, detail, (b"retry-after", b"60"))
 
 
 def _judge(raw: msgspec.Raw, at: int, now: int, future_ms: int) -> Event | EventOutcome:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, cast
 
 import numpy as np
@@ -11,9 +10,10 @@ import numpy as np
 from api.answers import digest, encode_answer
 from api.cursor import Hashes, decode_cursor
 from api.filters import mask_of
-from api.http import JSON, Headers, Request, Response
+from api.http import Request, Response
 from api.live import trending_key
 from api.problems import problem
+from api.public import PublicAnswer, remember, respond
 from api.release import LoadedRelease
 from api.router import Route
 from api.selection import Limits, Selection
@@ -26,17 +26,7 @@ from foundation.public_lists import PublicLists
 from foundation.types import NO_ROW, Floats, Int32s, ListKey, Neighbours
 from retrieval.filters import FilterSpec
 
-_CACHED = 10_000  # encoded answers a release
 Kind = Literal["trending", "popular", "similar", "bought_together"]
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A public answer, ready to send."""
-
-    body: bytes
-    entity_tag: str
-    caching: Headers
 
 
 async def trending(services: Services, request: Request) -> Response:
@@ -51,7 +41,8 @@ async def trending(services: Services, request: Request) -> Response:
         rows, scores = (found.rows, found.scores) if found else _nothing()
         identity = (found.key, found.made) if found else ()
         encoded = _ranked(services, release, key, asked, rows, scores, identity)
-    return _send(request, encoded)
+        remember(release, request, "/v1/trending", encoded, found.made if found else None)
+    return respond(request.scope, encoded)
 
 
 async def popular(services: Services, request: Request) -> Response:
@@ -64,7 +55,8 @@ async def popular(services: Services, request: Request) -> Response:
         except KeyError:
             rows, scores = _nothing()
         encoded = _ranked(services, release, key, asked, rows, scores, ())
-    return _send(request, encoded)
+        remember(release, request, "/v1/popular", encoded)
+    return respond(request.scope, encoded)
 
 
 async def similar(services: Services, request: Request) -> Response:
@@ -104,12 +96,12 @@ def _ranked(
     rows: Int32s,
     scores: Floats,
     identity: tuple[object, ...],
-) -> Encoded:
+) -> PublicAnswer:
     """A trending or popular list, filled by popularity in the category."""
     n = asked.n or services.settings.page_size
     cache_key = (key, n, asked.cursor, identity)
     if (known := release.public_cache.get(cache_key)) is not None:
-        return cast("Encoded", known)
+        return cast("PublicAnswer", known)
     spec = FilterSpec(categories=(key.category,) if key.category else ())
     served = decode_cursor(asked.cursor, services.settings.page_depth)
     selection = Selection(release, Limits(n, mask_of(release, spec), served))
@@ -127,7 +119,7 @@ def _neighbours(
         n = asked.n or services.settings.page_size
         key = ListKey(kind, item_id=item_id)
         cache_key = (key, n, asked.cursor)
-        encoded = cast("Encoded | None", release.public_cache.get(cache_key))
+        encoded = cast("PublicAnswer | None", release.public_cache.get(cache_key))
         if encoded is None:
             row = row_of(release, item_id)
             served: Hashes = decode_cursor(asked.cursor, services.settings.page_depth)
@@ -136,9 +128,10 @@ def _neighbours(
             rows = np.asarray(lists.rows[row], np.int32)
             code = "similar_to" if kind == "similar" else kind
             because = np.full(len(rows), row, np.int32)
-            selection.take(np.where(rows == row, np.int32(NO_ROW), rows), lists.scores[row], code, None, because)
+            selection.take(np.where(rows == row, np.int32(NO_ROW), rows), lists.scores[row], code, because)
             encoded = _encode(services, release, cache_key, key, selection)
-    return _send(request, encoded)
+        remember(release, request, f"/v1/items/{{item_id}}/{kind.replace('_', '-')}", encoded)
+    return respond(request.scope, encoded)
 
 
 def row_of(release: LoadedRelease, item_id: str) -> int:
@@ -154,7 +147,7 @@ def row_of(release: LoadedRelease, item_id: str) -> int:
 
 def _encode(
     services: Services, release: LoadedRelease, cache_key: tuple[object, ...], key: ListKey, selection: Selection
-) -> Encoded:
+) -> PublicAnswer:
     version = digest(release.version, key, [(place.row, place.score, place.code) for place in selection.places])
     body = encode_answer(
         release,
@@ -169,17 +162,10 @@ def _encode(
         next_cursor=selection.next_cursor(services.settings.page_depth),
     )
     entity_tag = headers.etag(digest(body))
-    encoded = Encoded(body, entity_tag, headers.public(services.headers, entity_tag, tags_of(key_of(key))))
-    if len(release.public_cache) >= _CACHED:
-        release.public_cache.clear()
-    release.public_cache[cache_key] = encoded
+    encoded = PublicAnswer(body, entity_tag, headers.public(services.headers, entity_tag, tags_of(key_of(key))))
+    if not len(selection.limits.served):  # later pages are as many as there are cursors
+        release.public_cache.put(cache_key, encoded, len(body))
     return encoded
-
-
-def _send(request: Request, encoded: Encoded) -> Response:
-    if headers.not_modified(request.header(b"if-none-match"), encoded.entity_tag):
-        return Response(b"", 304, encoded.caching)
-    return Response(encoded.body, headers=[*JSON, *encoded.caching])
 
 
 _ITEM = {"item_id": "an item of the catalogue"}

@@ -6,7 +6,7 @@ import time
 
 import msgspec
 
-from api.http import Request, Response, decode_json
+from api.http import Request, Response
 from api.personal import NOT_ASKED, encode_personal, personal_response
 from api.problems import problem
 from api.requests import prepare_list, prepare_rank
@@ -27,11 +27,10 @@ async def post_recommendations(services: Services, request: Request) -> Response
     """Answer a POST: the same request as JSON, or all the slots of a page."""
     surface = _surface(request)
     request.params(NoParams)
-    body = await request.body(services.settings.body_limit)
-    given = decode_json(body, dict[str, msgspec.Raw])
+    given = request.json(dict[str, msgspec.Raw])
     if "slots" in given:
-        return await answer_slots(services, surface, parse_slots(body, given))
-    asked = decode_json(body, RecommendBody)
+        return await answer_slots(services, surface, parse_slots(request.body, given))
+    asked = request.json(RecommendBody)
     return await _recommend(services, surface, asked, validate_only=asked.validate_only)
 
 
@@ -39,7 +38,7 @@ async def rank(services: Services, request: Request) -> Response:
     """Put the caller's own items in order for a user."""
     started = time.perf_counter()
     request.params(NoParams)
-    asked = await request.json(RankBody, services.settings.body_limit)
+    asked = request.json(RankBody)
     with services.state.lease() as release:
         prepared = prepare_rank(services, release, asked)
         outcome = await services.ladder.rank(prepared.job)

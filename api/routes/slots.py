@@ -51,8 +51,14 @@ def parse_slots(body: bytes, given: Collection[str]) -> SlotsBody:
 
 
 async def answer_slots(services: Services, surface: Surface, asked: SlotsBody) -> Response:
-    """Answer every slot; ``surface`` is that of slots which name none."""
+    """Answer every slot; ``surface`` is that of slots which name none.
+
+    Raises:
+        InvalidInput: see ``_check_size``.
+        HttpProblem: see ``_prepare``.
+    """
     started = time.perf_counter()
+    _check_size(services, asked)
     with services.state.lease() as release:
         prepared = _prepare(services, release, surface, asked)
         if asked.validate_only:
@@ -65,6 +71,19 @@ async def answer_slots(services: Services, surface: Surface, asked: SlotsBody) -
             for slot, one, outcome in zip(asked.slots, prepared, outcomes, strict=True)
         ]
     return personal_response(b'{"slots":[' + b",".join(parts) + b"]}", outcomes, started)
+
+
+def _check_size(services: Services, asked: SlotsBody) -> None:
+    """Refuse what one page cannot show: all slots are answered in one turn, and others wait for it.
+
+    Raises:
+        InvalidInput: together the slots want too many items.
+    """
+    settings = services.settings
+    wanted = sum(slot.n or settings.page_size for slot in asked.slots)
+    if wanted > settings.slots_items:
+        detail = f"the slots ask for {wanted} items together and may ask for {settings.slots_items}; ask for fewer"
+        raise InvalidInput(f"{detail}, or in several calls", "/slots")
 
 
 def _prepare(services: Services, release: LoadedRelease, surface: Surface, asked: SlotsBody) -> Sequence[Prepared]:

@@ -30,13 +30,14 @@ _STYLE: Final[dict[Any, Any]] = {
     "text.color": _INK,
     "text.parse_math": False,  # a name with a dollar sign is a name
 }
+_WIDTH: Final = 10.5  # inches: in a card as wide as the page, text is then as large as the page's
 _DASHES: Final = ("solid", "dashed", "dotted", "dashdot")
 
 
 def bar_chart(systems: Sequence[SystemRow], metric: str, label: str) -> str:
     """One bar a system, best on top, with its interval as a whisker."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(7.6, 0.6 + 0.38 * len(systems)), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 0.6 + 0.38 * len(systems)), layout="constrained")
         axes = figure.add_subplot()
         for place, system in enumerate(systems):
             got = system.metrics[metric]
@@ -61,7 +62,7 @@ def depth_chart(systems: Sequence[SystemRow], metric: str, label: str) -> str:
     """One line a system over the depths K of a metric; lines differ by dash and marker too."""
     depths = [int(key.partition("@")[2]) for key in systems[0].metrics if key.startswith(f"{metric}@")]
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(7.6, 3.4), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 3.6), layout="constrained")
         axes = figure.add_subplot()
         for place, system in enumerate(systems):
             values = [system.metrics[f"{metric}@{depth}"].value for depth in depths]

@@ -8,8 +8,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from evaluation.report.charts import bar_chart, depth_chart
+from evaluation.report.losses import losses
 from evaluation.report.model import Report, SystemRow
-from evaluation.report.tables import all_metrics, best_systems, interval, number, short_metrics, title, value_of
+from evaluation.report.tables import (
+    all_metrics,
+    best_systems,
+    interval,
+    number,
+    segment_note,
+    short_metrics,
+    title,
+    value_of,
+)
 
 _DEPTH_METRIC = "recall"
 
@@ -23,9 +33,10 @@ def to_html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"metric_title": title, "number": number, "interval": interval}
+    environment.filters |= {"metric_title": title, "number": number, "interval": interval, "segment_note": segment_note}
     return environment.get_template("page.html").render(
         report=report,
+        losses=losses(report),
         bars=Markup(_bars(report)),  # noqa: S704  drawn by us; texts in it are escaped by the SVG writer
         depths=Markup(_depths(report)),  # noqa: S704
         short_metrics=short_metrics(report),

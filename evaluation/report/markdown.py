@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
+from evaluation.report.losses import losses
 from evaluation.report.model import Report
-from evaluation.report.tables import interval, number, short_metrics, title, value_of
+from evaluation.report.tables import interval, number, segment_note, short_metrics, title, value_of
 
 _MARKS = str.maketrans({"|": "\\|", "*": "\\*", "_": "\\_", "`": "\\`", "[": "\\[", "]": "\\]"})
 
@@ -16,6 +17,7 @@ def to_markdown(report: Report) -> str:
     parts = [
         f"# Offline evaluation of {_text(report.shop)}",
         f"**{_text(report.verdict.sentence)}** {_text(report.verdict.detail)}",
+        _text(losses(report)),
         "## All systems",
         _systems(report),
         _table(
@@ -37,7 +39,7 @@ def to_markdown(report: Report) -> str:
 
 def _systems(report: Report) -> str:
     metrics = short_metrics(report)
-    rows = ((s.name, s.kind, *(number(value_of(s, m)) for m in metrics)) for s in report.systems)
+    rows = ((s.name, s.kind, *(number(value_of(s, m), m) for m in metrics)) for s in report.systems)
     return _table(("system", "kind", *map(title, metrics)), rows)
 
 
@@ -61,7 +63,8 @@ def _segments(report: Report) -> list[str]:
         (s.group, s.name, f"{s.users:,}", title(s.metric), *(number(s.values[name].value) for name in systems))
         for s in report.segments
     )
-    return ["## Segments", _table(("group", "segment", "users", "metric", *systems), rows)]
+    notes = _bullets(f"{s.name}: {note}" for s in report.segments if (note := segment_note(s)))
+    return ["## Segments", _table(("group", "segment", "users", "metric", *systems), rows), notes]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -3,7 +3,7 @@
 Any number of processes append and read at once; writers take turns. ``append`` costs one fsync
 however many events it carries, so concurrent callers go through ``group_commit.GroupCommitter``.
 
-Tables: ``events`` (position → event), ``ids`` (event id → position), ``users`` and ``sessions`` (id
+Tables: ``events`` (position → event), ``ids`` (user and event id → position), ``users`` and ``sessions`` (id
 and position → nothing), ``meta`` (the newest position: a counter, so that no position is used twice
 even when the newest events are deleted). Positions are big-endian, so that byte order is their order.
 """
@@ -41,6 +41,7 @@ class EmbeddedStream:
             StreamUnavailable: the folder cannot be opened or created.
         """
         self._env = LmdbEnv(path, _TABLES, error=StreamUnavailable, options=options)
+        self._file = path / "data.mdb"
 
     def append(self, events: Sequence[Event]) -> list[Appended]:
         """Make events durable, all or none; returns after the commit's fsync.
@@ -77,6 +78,13 @@ class EmbeddedStream:
         """The newest ``limit`` events of a session, oldest first."""
         return self._newest(_SESSIONS, session_id, limit)
 
+    def size(self) -> int:
+        """Bytes of the file, whichever process wrote them; LMDB uses pages again and never shrinks it."""
+        try:
+            return self._file.stat().st_size
+        except OSError as error:
+            raise StreamUnavailable(f"{self._file}: {error}; was the folder moved?") from error
+
     def close(self) -> None:
         """Release the environment; idempotent."""
         self._env.close()
@@ -99,7 +107,8 @@ def _append(
     answers = []
     logged, users, sessions = [], [], []
     for event, stored in zip(events, encoded, strict=True):
-        id_key, position = _id_key(event.event_id), _position_key(end + 1)
+        id_key = _id_key(event.user_id) + _id_key(event.event_id)
+        position = _position_key(end + 1)
         if not txn.put(id_key, position, overwrite=False, db=tables[_IDS]):
             answers.append(Appended(int.from_bytes(txn.get(id_key, b"", db=tables[_IDS]), "big"), True))
             continue

@@ -104,6 +104,10 @@ class GroupCommitter:
         """The newest ``limit`` events of a session, oldest first."""
         return self._stream.of_session(session_id, limit)
 
+    def size(self) -> int:
+        """Bytes that the stream takes on disk; what waits is not there yet."""
+        return self._stream.size()
+
     def close(self) -> None:
         """Take no more, commit and answer what waits, then close the stream; idempotent."""
         with self._changed:

@@ -18,7 +18,7 @@ class Appended:
 
 
 class EventStream(Protocol):
-    """A durable, ordered log of events, idempotent by ``event_id``. Positions start at 1 and only grow.
+    """A durable, ordered log of events, idempotent by user and ``event_id``. Positions start at 1 and only grow.
 
     Every method raises ``StreamUnavailable`` when the stream cannot answer before its deadline.
     """
@@ -26,8 +26,9 @@ class EventStream(Protocol):
     def append(self, events: Sequence[Event]) -> list[Appended]:
         """Make events durable, all or none; returns only once a crash cannot lose them.
 
-        One answer an event, in order. An ``event_id`` seen before, in the past or in this call, is
-        a duplicate whatever else it carries: the first one stays as it is.
+        One answer an event, in order. An ``event_id`` that its user had before, in the past or in this
+        call, is a duplicate whatever else it carries: the first one stays as it is. Users share no ids:
+        nobody can keep out another's event by guessing its id.
 
         Raises:
             InvalidInput: an event cannot be stored (no id, text that is not Unicode); none is.
@@ -44,6 +45,9 @@ class EventStream(Protocol):
 
     def of_session(self, session_id: str, limit: int) -> list[tuple[int, Event]]:
         """The newest ``limit`` events of a session, oldest first."""
+
+    def size(self) -> int:
+        """Bytes that the stream takes on disk; never fewer than before."""
 
     def close(self) -> None:
         """Release what the stream holds; idempotent."""

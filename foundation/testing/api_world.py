@@ -10,7 +10,8 @@ category ``Shop > Shelf s``), and of two regions, ``north`` and ``south``:
   row 28 on shelf 2.
 * Similar to r: the other rows of its shelf, ascending. Bought with r: r + 10 (mod 40), nothing else.
 * Row 7 is sold out. Row r costs r + 1 and is of brand ``even`` or ``odd``.
-* The store knows ``ann``: viewed rows 10, then 12 (a purchase); her list is rows 33, 34. Nobody else.
+* The store knows ``ann``: viewed row 10 three days ago, bought row 12 two days ago; her list is rows 33, 34.
+  Nobody else.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from foundation.user_state import HISTORY, USER_LIST, pack_history, pack_list
 ITEMS, SHELF = 40, 10
 NOW = 1_775_000_000_000  # ms; when the world is looked at
 MINUTE = 60_000
+DAY = 1440 * MINUTE
 SOLD_OUT = 7
 
 
@@ -100,14 +102,19 @@ class ShelfRetriever:
     items: int
     before: Callable[[str], None] | None = None  # called first; may raise
     calls: int = 0
+    own: bool = False  # also says of what is in the history that it is the user's own
 
     def __call__(self, batch: QueryBatch) -> Candidates:
         """See ``foundation.types.Retriever``."""
+        rows = np.tile(np.arange(self.items, dtype=np.int32), (len(batch), 1))  # (B, N)
+        return self.score(batch, rows)
+
+    def score(self, batch: QueryBatch, rows: Int32s) -> Candidates:
+        """See ``foundation.types.RowScorer``."""
         self.calls += 1
         if self.before is not None:
             self.before("retriever")
-        size = len(batch)
-        rows = np.tile(np.arange(self.items, dtype=np.int32), (size, 1))  # (B, N)
+        size, rows = len(batch), np.sort(rows, axis=1)
         for at in range(size):
             mask = batch.mask_of(at)
             if mask is not None:
@@ -118,6 +125,9 @@ class ShelfRetriever:
         newest = seen.shape[1] - 1 - same[:, ::-1].argmax(1)
         anchor = np.where(same.any(1), np.take_along_axis(seen, newest, 1), NO_ROW).astype(np.int32)
         channels = np.where(same.any(1), Channel.COVISITATION, Channel.POPULAR).astype(np.int32)
+        if self.own:
+            touched = (seen[:, :, None] == rows[:, None, :]).any(1)
+            channels[touched] |= int(Channel.BOUGHT_BEFORE)
         return Candidates(rows, channels, scores[:, :, None], ("shelf",), anchor)
 
 
@@ -158,7 +168,7 @@ class ApiWorld:
         self.retriever = ShelfRetriever(self.items)
         self.ranker = ShelfRanker()
         kinds = np.array([EventType.VIEW, EventType.PURCHASE], np.int8)
-        times = np.array([NOW - 60 * MINUTE, NOW - 50 * MINUTE], np.int64)
+        times = np.array([NOW - 3 * DAY, NOW - 2 * DAY], np.int64)
         history = pack_history(np.array([10, 12], np.int32), kinds, times)
         self.store.write(HISTORY, self.version, [("ann", history)])
         mine = pack_list(np.array([33, 34], np.int32), np.array([0.9, 0.8], np.float32))

@@ -120,7 +120,7 @@ class FakeStream(Knobs):
         super().__init__(error=StreamUnavailable, fail=fail, before=before)
         self._lock = threading.RLock()
         self._log: list[bytes] = []  # the event at position p is entry p - 1
-        self._position_of: dict[str, int] = {}
+        self._position_of: dict[tuple[str, str], int] = {}  # by user and event id
         self._users: dict[str, list[int]] = {}
         self._sessions: dict[str, list[int]] = {}
 
@@ -132,11 +132,11 @@ class FakeStream(Knobs):
             return [self._append(event, stored) for event, stored in zip(events, encoded, strict=True)]
 
     def _append(self, event: Event, stored: bytes) -> Appended:
-        if known := self._position_of.get(event.event_id):
+        if known := self._position_of.get((event.user_id, event.event_id)):
             return Appended(known, True)
         self._log.append(stored)
         position = len(self._log)
-        self._position_of[event.event_id] = position
+        self._position_of[event.user_id, event.event_id] = position
         self._users.setdefault(event.user_id, []).append(position)
         if event.session_id is not None:
             self._sessions.setdefault(event.session_id, []).append(position)
@@ -164,6 +164,12 @@ class FakeStream(Knobs):
         """See ``EventStream.of_session``."""
         self._enter("of_session")
         return self._newest(self._sessions, session_id, limit)
+
+    def size(self) -> int:
+        """See ``EventStream.size``."""
+        self._enter("size")
+        with self._lock:
+            return sum(map(len, self._log))
 
     def close(self) -> None:
         """See ``EventStream.close``."""

@@ -12,13 +12,19 @@ import numpy as np
 import pytest
 
 from foundation.errors import InvalidInput, ReleaseDamaged
-from foundation.types import NO_ROW, Floats, Int32s
+from foundation.types import NO_ROW, Bools, Floats, Int32s
 
 
 class SearchesVectors(Protocol):
     """The shape of a vector index: what ``retrieval.index.VectorIndex`` is."""
 
-    def search(self, queries: Floats, k: int) -> tuple[Int32s, Floats]:
+    @property
+    def selects(self) -> bool:
+        """Whether ``search`` takes a mask."""
+
+    def search(
+        self, queries: Floats, k: int, allowed: Bools | None = None, effort: float = 1.0
+    ) -> tuple[Int32s, Floats]:
         """(B, k) rows and inner products of (B, D) queries."""
 
     def save(self, folder: Path) -> None:
@@ -44,17 +50,18 @@ class IndexLaws:
     """Laws that every backend keeps. ``least_recall`` is 1 for those that compare every vector."""
 
     least_recall: ClassVar[float] = 1.0
+    least_raw_recall: ClassVar[float] = 1.0  # where the vectors are of unequal length
     score_error: ClassVar[float] = 1e-5  # a quantised index is off by more
 
     @classmethod
     @abstractmethod
     def build(cls, vectors: Floats) -> SearchesVectors:
-        """The backend under test, over (N, D) unit vectors."""
+        """The backend under test, over (N, D) vectors."""
 
     @classmethod
     @abstractmethod
-    def load(cls, folder: Path) -> SearchesVectors:
-        """What ``save`` wrote into ``folder``."""
+    def load(cls, folder: Path, vectors: Floats) -> SearchesVectors:
+        """What ``save`` of an index over ``vectors`` wrote into ``folder``."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -136,17 +143,17 @@ class IndexLaws:
         """An index of nothing finds nothing, also after save and load."""
         empty = self.build(vectors[:0])
         empty.save(tmp_path)
-        for found in (empty, self.load(tmp_path)):
+        for found in (empty, self.load(tmp_path, vectors[:0])):
             rows, scores = found.search(vectors[:2], 3)
             assert (rows == NO_ROW).all()
             assert np.isneginf(scores).all()
 
     def test_saved_and_loaded_it_answers_the_same(
-        self, index: SearchesVectors, queries: Floats, tmp_path: Path
+        self, index: SearchesVectors, vectors: Floats, queries: Floats, tmp_path: Path
     ) -> None:
         """Rows and scores of a loaded index are those of the saved one, to the bit."""
         index.save(tmp_path)
-        before, after = index.search(queries, 30), self.load(tmp_path).search(queries, 30)
+        before, after = index.search(queries, 30), self.load(tmp_path, vectors).search(queries, 30)
         np.testing.assert_array_equal(before[0], after[0])
         np.testing.assert_array_equal(before[1], after[1])
 
@@ -165,14 +172,53 @@ class IndexLaws:
             np.testing.assert_array_equal(one, other)
 
     def test_bad_vectors_are_refused(self, vectors: Floats) -> None:
-        """NaN, infinity, lengths other than 1 and other shapes are no index."""
-        for factor in (np.nan, np.inf, 0.0, 1.01):
+        """NaN, infinity and other shapes are no index."""
+        for factor in (np.nan, np.inf):
             bad = vectors[:9].copy()
             bad[4] *= np.float32(factor)
             with pytest.raises(InvalidInput, match="row 4"):
                 self.build(bad)
         with pytest.raises(InvalidInput, match=r"\(N, D\)"):
             self.build(vectors[0])
+
+    def test_vectors_of_unequal_length(self, vectors: Floats, queries: Floats, tmp_path: Path) -> None:
+        """With lengths from 0.3 to 6 and one of 0, the largest inner products are found, also after a load."""
+        raw = vectors * np.geomspace(0.3, 6, len(vectors), dtype=np.float32)[np.argsort(vectors[:, 0]), None]
+        raw[17] = 0
+        built = self.build(raw)
+        built.save(tmp_path)
+        for index in (built, self.load(tmp_path, raw)):
+            rows, scores = index.search(queries, 50)
+            exact = np.einsum("bkd,bd->bk", raw[rows], queries)
+            assert recall(exact, raw, queries, 50) >= self.least_raw_recall
+            longest = 6 * np.linalg.norm(queries, axis=1, keepdims=True)
+            assert np.abs((scores - exact) / longest).max() <= 2 * self.score_error
+
+    @pytest.mark.parametrize("share", [0.5, 0.05])
+    def test_a_mask_is_kept_to(self, index: SearchesVectors, vectors: Floats, queries: Floats, share: float) -> None:
+        """What selects answers with nothing that is not allowed and finds the nearest of the rest; others refuse."""
+        allowed = np.random.default_rng(3).random(2_000) < share
+        allowed[[0, 1_999]] = True, False
+        if not index.selects:
+            with pytest.raises(InvalidInput, match="mask") as raised:
+                index.search(queries, 10, allowed)
+            assert raised.value.pointer == "allowed"
+            return
+        rows, _ = index.search(queries, 10, allowed, effort=4)
+        assert allowed[rows[rows >= 0]].all()
+        best = np.einsum("bkd,bd->bk", vectors[rows], queries)
+        best[rows < 0] = -np.inf
+        assert recall(best, vectors[allowed], queries, 10) >= self.least_recall
+        with pytest.raises(InvalidInput, match="2000 items"):
+            index.search(queries, 10, allowed[:-1])
+
+    def test_more_effort_finds_no_less(self, index: SearchesVectors, vectors: Floats, queries: Floats) -> None:
+        """Eight times the effort loses nothing in the mean."""
+        usual, wider = (index.search(queries, 50, effort=effort)[0] for effort in (1.0, 8.0))
+        found = [
+            recall(np.einsum("bkd,bd->bk", vectors[rows], queries), vectors, queries, 50) for rows in (usual, wider)
+        ]
+        assert found[1] >= found[0]
 
     def test_bad_queries_are_refused(self, index: SearchesVectors, queries: Floats) -> None:
         """Another dimension, NaN or a negative k are refused."""
@@ -183,17 +229,20 @@ class IndexLaws:
         with pytest.raises(InvalidInput, match="k must"):
             index.search(queries, -1)
 
-    def test_a_damaged_folder_is_refused(self, index: SearchesVectors, tmp_path: Path) -> None:
-        """A missing header, a missing file, a shorter or longer one: each is told, none is served."""
+    def test_a_damaged_folder_is_refused(self, index: SearchesVectors, vectors: Floats, tmp_path: Path) -> None:
+        """A missing header, other vectors, a missing, shorter or longer file: each is told, none is served."""
         with pytest.raises(ReleaseDamaged):
-            self.load(tmp_path)
+            self.load(tmp_path, vectors)
         index.save(tmp_path)
-        (data,) = (path for path in tmp_path.iterdir() if path.suffix != ".json")
-        whole = data.read_bytes()
-        data.unlink()  # an index may have mapped the file: never write into it
-        with pytest.raises(ReleaseDamaged):
-            self.load(tmp_path)
-        for damaged in (whole[: len(whole) // 2], whole + b"\0"):
-            data.write_bytes(damaged)
+        for others in (vectors[1:], vectors[:, 1:]):
             with pytest.raises(ReleaseDamaged):
-                self.load(tmp_path)
+                self.load(tmp_path, others)
+        for data in [path for path in tmp_path.iterdir() if path.name != "index.json"]:
+            whole = data.read_bytes()
+            data.unlink()  # an index may have mapped the file: never write into it
+            with pytest.raises(ReleaseDamaged):
+                self.load(tmp_path, vectors)
+            for damaged in (whole[: len(whole) // 2], whole + b"\0"):
+                data.write_bytes(damaged)
+                with pytest.raises(ReleaseDamaged):
+                    self.load(tmp_path, vectors)

@@ -86,20 +86,44 @@ class StreamLaws:
         assert stream.read(0, 0) == []
 
     def test_an_event_is_stored_once(self, stream: EventStream) -> None:
-        """A known event_id is a duplicate with the first one's position, and the first one stays as it was."""
+        """A user's known event_id is a duplicate with the first one's position, and the first one stays as it was."""
         first, other = stream.append([event(1), event(2)])
-        changed = event(1, user="bob", session="s")
+        changed = event(1, item_id="i9", session="s")
         again, fresh = stream.append([changed, event(3)])
         assert (again.position, again.duplicate) == (first.position, True)
         assert fresh.position > other.position
         assert not fresh.duplicate
         assert [e for _, e in stream.read(0, 10)] == [event(1), event(2), event(3)]
-        assert stream.of_user("bob", 10) == []
         assert stream.of_session("s", 10) == []
+
+    def test_an_event_id_of_another_user_is_another_event(self, stream: EventStream) -> None:
+        """Who sends another user's event_id first, or in the same call, keeps nothing of that user's out."""
+        stream.append([event(1, user="mallory")])
+        answers = stream.append([event(1), event(2), event(2, user="an"), event(1, user="anne")])
+        assert [x.duplicate for x in answers] == [False] * 4
+        assert [x.duplicate for x in stream.append([event(1), event(1, user="mallory")])] == [True, True]
+        assert [e for _, e in stream.of_user("ann", 10)] == [event(1), event(2)]
+
+    @pytest.mark.parametrize(("one", "other"), [(("a", "b1"), ("ab", "1")), (("a", "\x01b"), ("a\x01", "b"))])
+    def test_user_and_event_id_do_not_run_together(
+        self, stream: EventStream, one: tuple[str, str], other: tuple[str, str]
+    ) -> None:
+        """Where one ends and the other begins makes a difference."""
+        pairs = [event(number, user, event_id=event_id) for number, (user, event_id) in enumerate((one, other))]
+        assert [x.duplicate for x in stream.append(pairs)] == [False, False]
+
+    def test_the_size_grows_with_what_is_stored(self, stream: EventStream) -> None:
+        """A thousand events take at least their ids; nothing makes the size shrink."""
+        before = stream.size()
+        stream.append([event(i, session="s" * 60) for i in range(1_000)])
+        after = stream.size()
+        assert after >= before + 60_000
+        stream.append([event(i) for i in range(1_000)])
+        assert stream.size() >= after
 
     def test_an_event_twice_in_one_call_is_stored_once(self, stream: EventStream) -> None:
         """Within one batch, too, the first of an id is stored and the others are told its position."""
-        a, b, c, d = stream.append([event(1), event(2), event(1, user="bob"), event(3)])
+        a, b, c, d = stream.append([event(1), event(2), event(1, item_id="i9"), event(3)])
         assert (c.position, c.duplicate) == (a.position, True)
         assert [x.duplicate for x in (a, b, d)] == [False, False, False]
         assert [e for _, e in stream.read(0, 10)] == [event(1), event(2), event(3)]

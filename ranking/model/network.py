@@ -7,14 +7,14 @@ A cross layer multiplies features explicitly and an MLP learns the rest (DCN V2:
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from foundation.settings import setting
-
-_CLIP = 5.0  # standard deviations: one absurd price must not own a score
+from ranking.model.spec import CLIP
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,34 @@ class RankingNetwork(nn.Module):
         self.mean.copy_(features.mean(dim=0))
         self.scale.copy_(torch.where(deviation > 1e-6, 1.0 / deviation.clamp_min(1e-6), torch.zeros_like(deviation)))
 
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor]) -> RankingNetwork:
+        """The network whose ``state_dict`` was stored.
+
+        Raises:
+            KeyError: a parameter is missing.
+            RuntimeError: parameters are missing, unknown or of other shapes.
+        """
+        layers = sorted((n for n in state if n.startswith("deep.") and n.endswith(".bias")), key=_layer_number)
+        network = cls(len(state["mean"]), RankerConfig(hidden=tuple(len(state[name]) for name in layers)))
+        network.load_state_dict(dict(state))
+        return network
+
     def forward(self, features: Tensor) -> Tensor:
         """Higher is better; only differences inside one query mean anything."""
-        x = ((features - self.mean) * self.scale).clamp(-_CLIP, _CLIP)  # (P, F)
+        return self.score(standardised(features, self.mean, self.scale))
+
+    def score(self, x: Tensor) -> Tensor:
+        """(P,) scores of (P, F) standardised features."""
         crossed = x * self.cross(x) + x  # (P, F)
         score: Tensor = self.out(torch.cat([self.deep(crossed), x], dim=-1)).squeeze(-1)  # (P,)
         return score
+
+
+def standardised(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """(P, F) features in clipped deviations from their means."""
+    return ((features - mean) * scale).clamp(-CLIP, CLIP)
+
+
+def _layer_number(name: str) -> int:
+    return int(name.split(".")[1])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+CLIP = 5.0  # standard deviations of a standardised feature: one absurd price must not own a score
+
 
 class RankerSpec(msgspec.Struct, frozen=True):
     """``ranker.json``: the columns the network was trained on, in order."""

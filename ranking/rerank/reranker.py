@@ -16,17 +16,14 @@ it keeps the probability exact, and is Plackett-Luce sampling where both are off
 from __future__ import annotations
 
 from collections.abc import Sized
-from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from foundation.kernels import plain
 from foundation.types import NO_ROW, Bools, Floats, Int32s, Ranked
 from ranking.rerank.batch import ItemArrays, RerankBatch, Reranked
 from ranking.rerank.kernels import BY_BOUGHT, BY_VIEWED, choose
 from ranking.rerank.settings import RerankSettings
-
-Kind = TypeVar("Kind", np.int8, np.int32, np.uint64, np.float32)
 
 _ALL = int(np.iinfo(np.int32).max)  # a window that is never shorter than a list
 
@@ -48,7 +45,7 @@ class Reranker:
         ):
             if array is not None and len(array) != self._size:
                 raise ValueError(f"{name} has {len(array)} rows, brand {self._size}: give one row an item")
-        self._settings = settings
+        self.settings = settings
         self._caps = _Caps(items, settings)
         vectors = np.asarray(items.embeddings, np.float32, order="C") if settings.diversity > 0 else np.empty((0, 0))
         self._embeddings: Floats = np.require(vectors, np.float32).view()
@@ -65,27 +62,27 @@ class Reranker:
         Raises:
             ValueError: the batch has another size than the candidates, or a row is none of the items'.
         """
-        rows = _plain(ranked.rows, np.int32)
+        rows = plain(ranked.rows, np.int32)
         self._check(rows, batch)
         pins = _pins(rows, batch)
         chosen, columns, propensity, told = choose(
             rows,
-            _plain(ranked.scores, np.float32),
+            plain(ranked.scores, np.float32),
             _boosts(rows, batch),
             _standing(rows, batch),
-            np.zeros(rows.shape, np.int8) if batch.repeats is None else _plain(batch.repeats, np.int8),
+            np.zeros(rows.shape, np.int8) if batch.repeats is None else plain(batch.repeats, np.int8),
             pins,
-            _plain(batch.wanted, np.int32),
-            _plain(batch.seeds, np.uint64),
+            plain(batch.wanted, np.int32),
+            plain(batch.seeds, np.uint64),
             self._caps.item_codes,
             self._caps.source,
             self._caps.windows,
             self._caps.limits(batch.wanted),
             self._embeddings,
-            self._settings.head,
-            self._settings.diversity,
-            self._settings.temperature,
-            self._settings.floor,
+            self.settings.head,
+            self.settings.diversity,
+            self.settings.temperature,
+            self.settings.floor,
         )
         return Reranked(
             chosen,
@@ -159,11 +156,6 @@ class _Caps:
             # A hair is added, or a third of three places would be none of them.
             limits[:, at] = np.floor(limit * wanted + 1e-6) if isinstance(limit, float) else limit
         return limits
-
-
-def _plain(array: NDArray[Any], dtype: type[Kind]) -> NDArray[Kind]:
-    """The array as the kernel was compiled for: another layout, or a read-only one, would compile it anew."""
-    return np.require(array, dtype, ("C_CONTIGUOUS", "WRITEABLE"))
 
 
 def _boosts(rows: Int32s, batch: RerankBatch) -> Floats:

@@ -53,6 +53,11 @@ class RerankSettings:
                 raise ConfigError(f"[rerank] {name} must be from 0 to 1, is {getattr(self, name)}")
 
     @property
+    def counts_repeats(self) -> bool:
+        """Whether it matters what the user had before."""
+        return self.bought_share < 1 or self.viewed_share < 1
+
+    @property
     def explores(self) -> bool:
         """Whether chance has a say, so that lists need a seed and propensities are below 1."""
         return self.temperature > 0 or self.floor > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import onnxruntime
 
 from foundation.catalogue import Catalogue
 from foundation.errors import ReleaseDamaged
-from foundation.types import Floats, QueryBatch
+from foundation.types import NO_ROW, Floats, Int64s, QueryBatch
 from retrieval.encoder.features import ItemVocabulary, history_features, item_features
 from retrieval.encoder.manifest import ITEM_ONNX, USER_ONNX, EncoderManifest
 
 _ITEM_CHUNK = 8192
+_TOGETHER = 16  # queries of one run, at least: a run has its price too
 
 
 class UserTower:
@@ -41,11 +43,21 @@ class UserTower:
 
     def __call__(self, item_embeddings: Floats, batch: QueryBatch) -> Floats:
         """Unit rows (B, D) of queries whose histories are rows of ``item_embeddings`` (N, D)."""
+        if len(batch) < 2 * _TOGETHER:
+            return self._embed(item_embeddings, batch)
+        # A line costs what the longest history beside it does, so those of like length go together.
+        by_length = np.argsort(np.count_nonzero(batch.items != NO_ROW, axis=1), kind="stable")
+        users = np.empty((len(batch), self.dim), np.float32)
+        for part in np.array_split(by_length, len(batch) // _TOGETHER):
+            users[part] = self._embed(item_embeddings, _lines(batch, part))
+        return users
+
+    def _embed(self, item_embeddings: Floats, batch: QueryBatch) -> Floats:
         if not len(batch):
             return np.empty((0, self.dim), np.float32)
         features = history_features(batch, self.history)
         feed = {
-            "items": np.ascontiguousarray(item_embeddings[features.rows], np.float32),
+            "items": np.asarray(np.take(item_embeddings, features.rows, axis=0), np.float32),
             "known": features.known,
             "types": features.types,
             "gaps": features.gaps,
@@ -87,6 +99,17 @@ class ItemTower:
             }
             out[at : at + _ITEM_CHUNK] = self._session.run(["item"], feed)[0]
         return out
+
+
+def _lines(batch: QueryBatch, chosen: Int64s) -> QueryBatch:
+    """Some lines of a batch, as far as a tower reads them."""
+    return replace(
+        batch,
+        items=batch.items[chosen],
+        types=batch.types[chosen],
+        times=batch.times[chosen],
+        now=batch.now[chosen],
+    )
 
 
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:

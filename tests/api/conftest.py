@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from api.app import create_app
@@ -20,16 +21,26 @@ from api.settings import ApiSettings
 from api.wiring import build_services
 from edge.reader import EdgeReader
 from edge.stores.directory import DirectoryStore
+from foundation.catalogue import Catalogue
 from foundation.errors import ReleaseNotFound
 from foundation.streams.group_commit import GroupCommitter
 from foundation.testing.api_world import NOW, ApiWorld, api_world
+from ranking.rerank import ItemArrays, Reranker, RerankSettings
 from retrieval.filters import FilterCache
 
 # Fakes answer in microseconds, a loaded test machine does not: deadlines are for the ladder's own tests.
 PATIENT = ApiSettings(deadline_ms=30_000, store_deadline_ms=30_000)
 
 
-def load_world(world: ApiWorld, settings: ApiSettings = PATIENT, position: int = 0) -> LoadedRelease:
+def reranker_of(catalogue: Catalogue, settings: RerankSettings) -> Reranker:
+    """Re-ranking without embeddings."""
+    nothing = np.zeros((len(catalogue), 1), np.float32)
+    return Reranker(ItemArrays(catalogue.categories[1], catalogue.brands[1], nothing), settings)
+
+
+def load_world(
+    world: ApiWorld, settings: ApiSettings = PATIENT, position: int = 0, rerank: RerankSettings | None = None
+) -> LoadedRelease:
     """A world as the API holds a release."""
     release = LoadedRelease(
         version=world.version,
@@ -38,7 +49,9 @@ def load_world(world: ApiWorld, settings: ApiSettings = PATIENT, position: int =
         catalogue=world.catalogue,
         lists=world.lists,
         retriever=world.retriever,
+        score=world.retriever.score,
         ranker=world.ranker,
+        reranker=reranker_of(world.catalogue, rerank or RerankSettings()),
         history=8,
         mask=FilterCache(world.catalogue).mask,
         live=LiveTrending(world.catalogue, world.lists, world.stream, position, settings, lambda: NOW / 1000),

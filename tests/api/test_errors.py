@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 
-from foundation.errors import StreamUnavailable
+from api.lane import Lane
+from foundation.errors import Overloaded, StreamUnavailable
 from foundation.testing.api_world import NOW
 
 BAD_QUERIES = [
@@ -143,6 +148,92 @@ async def test_head_and_options(shop: Any) -> None:
     assert head.headers["etag"] == got.headers["etag"]
     options = await shop.client.options("/v1/popular")
     assert (options.status_code, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_probes_may_use_any_safe_method(shop: Any, path: str) -> None:
+    """HEAD answers as GET does, OPTIONS and 405 list what is taken."""
+    assert (await shop.client.head(path)).status_code == (await shop.client.get(path)).status_code == 200
+    options = await shop.client.options(path)
+    assert (options.status_code, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+    refused = await shop.client.put(path)
+    assert_problem(refused, 405)
+    assert refused.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("path", ["//v1/popular", "///v1/popular//", "/v1/popular/", "/v1//popular", "//healthz"])
+async def test_a_path_has_one_spelling(shop: Any, path: str) -> None:
+    """Slashes more or fewer are another path, and there is nothing."""
+    assert_problem(await shop.client.get("http://shop" + path), 404)
+
+
+async def test_half_a_surrogate_pair_is_explained(shop: Any) -> None:
+    """The parser calls it truncated; the answer says what is wrong."""
+    sent = {"content": b'{"user_id": "\\ud800"}', "headers": {"content-type": "application/json"}}
+    document = assert_problem(await shop.client.post("/v1/recommendations/home", **sent), 400)
+    assert "in pairs only" in document["detail"]
+
+
+async def test_what_a_caller_writes_is_no_pointer(shop: Any) -> None:
+    """A field's name that looks like the parser's own words does not cut the text or move the pointer."""
+    name = "x - at `$.y"
+    document = await shop.post("/v1/recommendations/home", {"slots": [{"id": "a", name: 1}]}, 400)
+    (error,) = document["errors"]
+    assert (error["pointer"], name in error["detail"]) == (f"/slots/0/{name}", True)
+
+
+async def test_a_search_has_eight_words_at_most(shop: Any) -> None:
+    """The ninth different word is refused; a word that is repeated is one."""
+    await shop.get("/v1/items", q="item " * 20)
+    await shop.get("/v1/items", q="a b c d e f g h")
+    document = await shop.get("/v1/items", 400, q="a b c d e f g h i")
+    assert document["errors"][0]["pointer"] == "/q"
+
+
+async def test_searches_and_events_do_not_wait_for_each_other(shop: Any) -> None:
+    """With every thread of the event loop's own pool busy, a search is answered; when searches queue up, 429."""
+    release, started = threading.Event(), threading.Barrier(3)
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(2))
+    waiting = [loop.run_in_executor(None, lambda: (started.wait(30), release.wait(30))) for _ in range(2)]
+    started.wait(30)
+    assert (await shop.get("/v1/items", q="item"))["items"]
+    release.set()
+    await asyncio.gather(*waiting)
+
+
+async def test_a_lane_runs_one_at_a_time_and_refuses_before_many_wait() -> None:
+    """Two are taken in, the third is refused at once, and there is room again when they are done."""
+    lane, release = Lane("trying", 2), threading.Event()
+    first, second = (asyncio.create_task(lane.run(partial(release.wait, 30))) for _ in range(2))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="2 calls wait for trying"):
+        await lane.run(list)
+    release.set()
+    assert await asyncio.gather(first, second) == [True, True]
+    assert await lane.run(list) == []
+
+
+async def test_an_event_id_of_another_user_keeps_nothing_out(shop: Any) -> None:
+    """Who sends a guessed id first does not make the owner's event a duplicate."""
+    await shop.event("i-01", "mallory", event_id="order-17")
+    await shop.event("i-02", "ann", event_id="order-17")
+    again = {"event_id": "order-17", "user_id": "ann", "item_id": "i-02", "event_type": "view", "timestamp": NOW}
+    assert (await shop.post("/v1/events", {"events": [again]}))["duplicates"] == 1
+
+
+async def test_a_full_stream_refuses_events_and_keeps_what_it_acknowledged(opened: Any) -> None:
+    """From the limit on events are 503 with the fix in the text; nothing is lost and lists are answered."""
+    async with opened(stream_limit=200) as shop:
+        taken = 0
+        while shop.world.stream.size() < 200:
+            await shop.event("i-01", event_id=f"e{taken}")
+            taken += 1
+        event = {"user_id": "u", "item_id": "i-02", "event_type": "view"}
+        document = await shop.post("/v1/events", {"events": [event]}, 503)
+        assert "raise api.stream_limit" in document["detail"]
+        assert shop.world.stream.end() == taken > 1
+        await shop.get("/v1/recommendations/home", user_id="ann")
 
 
 async def test_cors_lets_allowed_origins_only(opened: Any) -> None:

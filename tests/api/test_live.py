@@ -171,3 +171,30 @@ def test_window_without_lists_is_a_key_error() -> None:
     """There is no list to lift."""
     with pytest.raises(KeyError):
         Watched().live.find(trending_key("", "", "99d"))
+
+
+def test_regions_that_nobody_sells_in_leave_no_trace() -> None:
+    """A region is what a caller writes: only those of the catalogue are counted, and everything for the whole shop."""
+    watched = Watched()
+    for number in range(50):
+        watched.views(31, 1, first=number, at=NOW + number, region=f"made up {number}")
+    watched.views(31, 10, first=100, region="north")
+    watched.live.catch_up()
+    assert set(watched.live._tallies) == {"", *watched.world.catalogue.regions}
+    assert 31 in watched.rows()
+
+
+def test_what_has_faded_is_forgotten_and_what_has_not_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pruning drops what is under a hundredth of a view and changes no list."""
+    monkeypatch.setattr("api.live._PRUNE_EVERY", 5)
+    watched = Watched()
+    watched.views(31, 3, at=NOW - 7 * HOUR)
+    watched.views(32, 1, at=NOW - 6 * HOUR)
+    watched.views(33, 4)
+    watched.live.catch_up()
+    assert set(watched.live._tallies[""]) == {31, 32, 33}  # 3 / 128 and 1 / 64 are above it
+    watched.now += 3600
+    watched.views(34, 5, at=NOW + HOUR)
+    watched.live.catch_up()
+    assert set(watched.live._tallies[""]) == {31, 33, 34}
+    assert watched.rows() == [5, 15, 25, 34]

@@ -17,15 +17,17 @@ from api import server
 from api.__main__ import main
 from api.cursor import decode_cursor, encode_cursor, hash_ids
 from api.http import Request, Response, convert_query, unquote
+from api.http_protocol import BoundedHttp
 from api.router import Route, Router
 from api.services import Services, unique_id
-from api.settings import ApiSettings
+from api.settings import ApiSettings, ServeSettings
 from api.wire import RecommendParams
 from edge.headers import HeaderSettings
 from edge.reader import ReaderSettings
-from foundation.errors import InvalidInput
+from foundation.errors import ConfigError, InvalidInput
 from foundation.home import HomeSettings
 from foundation.settings import resolve
+from ranking.rerank import RerankSettings
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=1000))
@@ -91,6 +93,13 @@ def test_router_prefers_literal_paths_and_decodes_after_splitting() -> None:
     ]
 
 
+@pytest.mark.parametrize("path", [b"///a/x//", b"//a/fixed", b"/a/fixed/", b"/a//more", b"a/fixed", b"/a/", b"*"])
+def test_router_takes_a_path_only_as_it_is_written(path: bytes) -> None:
+    """One leading slash and no empty segment: what a gateway sees is what is matched."""
+    router = Router([Route("GET", template, _nothing, "") for template in ("/a/{id}", "/a/fixed", "/a/{id}/more")])
+    assert router.match({"raw_path": path}) is None
+
+
 def test_ids_sort_by_time() -> None:
     """A later id is a greater text."""
     assert unique_id("r", 5) < unique_id("r", 6) < unique_id("r", 1_775_000_000_000)
@@ -106,6 +115,27 @@ def test_settings_come_from_file_and_environment() -> None:
     assert all(line.help for line in told)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("workers", "0"),
+        ("workers", "-1"),
+        ("deadline_ms", "-1"),
+        ("store_deadline_ms", "-5"),
+        ("body_deadline_s", "0"),
+        ("poll_s", "nan"),
+        ("drain_s", "-1"),
+        ("page_size", "0"),
+        ("live_support", "inf"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(name: str, value: str) -> None:
+    """A number out of its bounds is an error that names the setting and its variable, wherever it came from."""
+    variable = f"ENDCAP_API_{name.upper()}"
+    with pytest.raises(ConfigError, match=rf"api\.{name} \({variable}\) is {value}; it must be"):
+        resolve("api", ApiSettings, {}, {variable: value}, "endcap.toml")
+
+
 def test_serve_hands_everything_to_its_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker is built from what serve was given; nothing stays in the environment afterwards."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -113,27 +143,22 @@ def test_serve_hands_everything_to_its_workers(tmp_path: Path, monkeypatch: pyte
 
     def run(app: str, **options: Any) -> None:
         assert "PROMETHEUS_MULTIPROC_DIR" in os.environ
-        assert (app, options["workers"], options["loop"], options["http"]) == (
-            "api.server:worker",
-            2,
-            "uvloop",
-            "httptools",
-        )
+        assert (app, options["workers"], options["loop"]) == ("api.server:worker", 2, "uvloop")
+        assert (options["http"].func, options["http"].keywords) == (BoundedHttp, {"header_limit": 7000})
         built.append(options["timeout_graceful_shutdown"])
-        monkeypatch.setattr("api.wiring.application", lambda *handed: handed)
+        monkeypatch.setattr("api.wiring.application", lambda settings: settings)
         built.append(server.worker())
 
     monkeypatch.setattr(uvicorn, "run", run)
-    server.serve(
+    given = ServeSettings(
         HomeSettings(str(tmp_path)),
-        ApiSettings(workers=2, drain_s=7, deadline_ms=33),
+        ApiSettings(workers=2, drain_s=7, deadline_ms=33, header_limit=7000),
         HeaderSettings(max_age_s=44),
         ReaderSettings(cache_bytes=55),
+        RerankSettings(brand_cap=3),
     )
-    home, settings, headers, reader = built[1]
-    assert built[0] == 7
-    assert home.stream == tmp_path / "stream"
-    assert (settings.deadline_ms, headers.max_age_s, reader.cache_bytes) == (33, 44, 55)
+    server.serve(given)
+    assert built == [7, given]
     assert "ENDCAP_WORKER" not in os.environ
     assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 

@@ -172,3 +172,14 @@ async def test_rank_for_a_stranger_goes_by_popularity(shop: Any) -> None:
     answer = await shop.post("/v1/rank", {"item_ids": rows(5, 39, 21)})
     assert ids(answer) == rows(39, 21, 5)
     assert answer["meta"]["served_from"] == "popular"
+
+
+async def test_what_is_in_the_cart_is_not_recommended_at_home(shop: Any) -> None:
+    """An item that was put into the cart or bought today leaves the list; one that was looked at stays."""
+    await shop.event("i-21", user_id="kim")
+    before = await shop.get("/v1/recommendations/home", user_id="kim", n=4)
+    assert "i-21" in ids(before)
+    await shop.event("i-21", user_id="kim", event_type="add_to_cart")
+    await shop.event("i-22", user_id="kim", event_type="purchase")
+    after = await shop.get("/v1/recommendations/home", user_id="kim", n=4)
+    assert ids(after) == rows(20, 23, 24, 25)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uvicorn
 from selenium.webdriver import Chrome
@@ -27,6 +28,7 @@ from foundation.streams.group_commit import GroupCommitter
 from foundation.testing.api_world import NOW, ApiWorld, api_world
 from foundation.testing.browser import errors_of, open_chromium, set_media, set_offline, set_window
 from foundation.types import Event
+from ranking.rerank import ItemArrays, Reranker, RerankSettings
 from retrieval.filters import FilterCache
 
 # Deadlines are for the ladder's own tests: a loaded machine must not turn these lists into lower rungs.
@@ -79,6 +81,7 @@ class ShopServer:
         def clock() -> float:  # goes on: a trending list is made again once a second
             return NOW / 1000 + time.monotonic() - started
 
+        embeddings = np.zeros((world.items, 1), np.float32)
         release = LoadedRelease(
             version=world.version,
             created_ms=NOW,
@@ -86,7 +89,11 @@ class ShopServer:
             catalogue=world.catalogue,
             lists=world.lists,
             retriever=world.retriever,
+            score=world.retriever.score,
             ranker=world.ranker,
+            reranker=Reranker(
+                ItemArrays(world.catalogue.categories[1], world.catalogue.brands[1], embeddings), RerankSettings()
+            ),
             history=8,
             mask=FilterCache(world.catalogue).mask,
             live=LiveTrending(world.catalogue, world.lists, world.stream, 0, self.settings, clock),

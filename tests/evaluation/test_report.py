@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,13 +13,15 @@ import numpy as np
 import pytest
 
 from evaluation.beyond_accuracy import CatalogueFacts
+from evaluation.intervals import Difference, Estimate
 from evaluation.leaks import LeakCheck
 from evaluation.report import Parts, Report, assemble, draw_examples, manifest, read_report, write_report
+from evaluation.report.losses import losses
 from evaluation.report.markdown import to_markdown
 from evaluation.report.model import Timing
-from evaluation.report.tables import best_systems, number
+from evaluation.report.tables import best_systems, interval, number
 from evaluation.results import Kind, SystemResult, evaluate
-from evaluation.segments import segment_rows
+from evaluation.segments import SegmentRow, segment_rows
 from evaluation.stages import channel_recall, ranking_on_candidates
 from evaluation.truth import Truth, TruthCounts
 from evaluation.tune import Trial
@@ -286,4 +289,82 @@ def test_the_best_of_a_column_is_as_shown_and_gini_is_better_small(report: Repor
     assert best_systems(report, "hit_rate@10") == {s.name for s in report.systems}
     smallest = min(report.systems, key=lambda s: s.catalogue["gini@1"])
     assert smallest.name in best_systems(report, "gini@1")
-    assert (number(0.12345), number(-3.0), number(1234.5)) == ("0.1235", "-3.0000", "1,234.50")
+
+
+def test_a_column_is_written_alike() -> None:
+    """Shares have four decimals at any size, bits and places two; a difference keeps its sign; nothing is a dash."""
+    assert (number(0.12345), number(-3.0), number(1234.5)) == ("0.1235", "-3.0000", "1234.5000")
+    assert [number(value, "novelty@10") for value in (9.966, 10.034)] == ["9.97", "10.03"]
+    assert number(1234.5, "popularity_rank@5") == "1,234.50"
+    assert number(None) == "–"
+    assert interval(Difference(0.01, -0.002, 0.03, 0.1)) == "-0.0020 to +0.0300"
+    assert interval(Estimate(10.1, 9.5, 10.6), "novelty@10") == "9.50 to 10.60"
+
+
+def segment(group: str, name: str, ours: float, other: float) -> SegmentRow:
+    """A segment in which Endcap and EASE have these values."""
+    values = {"Endcap": Estimate(ours, ours, ours), "EASE": Estimate(other, other, other)}
+    return SegmentRow(group, name, 7, "recall@20", values)
+
+
+def judged(truth: Truth, segments: list[SegmentRow], ours: float = 0.4, other: float = 0.3) -> Report:
+    """Endcap, with 4 misses, against EASE, with 20, and these segments and shares of the catalogue."""
+    results = [
+        replace(system(name, kind, misses, truth), catalogue={"coverage@10": share})
+        for name, kind, misses, share in (("Endcap", "ours", 4, ours), ("EASE", "baseline", 20, other))
+    ]
+    return assemble(shop="toys", generated_at="", results=results, truth=truth, parts=Parts(segments=segments))
+
+
+def test_the_report_says_where_it_loses(truth: Truth, tmp_path: Path) -> None:
+    """A win on the whole names the segments and the coverage that the baseline wins, and only those."""
+    users, items = "users by history", "items by popularity"
+    segments = [
+        segment(users, "new: no event", 0.1, 0.2),
+        segment(users, "5–19 events", 0.5, 0.2),
+        segment(items, "head", 0.9, 0.1),
+        segment(items, "mid", 0.30001, 0.30003),  # written alike
+        segment(items, "tail", 0.25, 0.26),
+    ]
+    got = judged(truth, segments, 0.303, 0.4136)
+    assert got.verdict.status == "better"
+    assert losses(got) == (
+        "It does worse than EASE on: shoppers with no event (Recall@20 0.1000 against 0.2000); "
+        "tail items (Recall@20 0.2500 against 0.2600); "
+        "coverage (its lists show 30.3% of the catalogue, against 41.4%). Each of these gaps by itself may be chance."
+    )
+    write_report(got, tmp_path)
+    for name in ("index.html", "report.md"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert losses(got) in text
+        assert text.index("beats the best") < text.index("It does worse than EASE on") < text.index("All systems")
+
+
+def test_no_loss_is_said_too(truth: Truth) -> None:
+    """Where the baseline is nowhere ahead the sentence says so, and claims no segments that were not looked at."""
+    won = [segment("items by popularity", "tail", 0.3, 0.2), segment("items by popularity", "new", 0.0, 0.0)]
+    assert losses(judged(truth, won)) == "EASE is not ahead of it in any segment or in coverage."
+    assert losses(judged(truth, [])) == "EASE is not ahead of it in coverage."
+
+
+def test_the_row_of_new_items_explains_its_zero(truth: Truth, tmp_path: Path) -> None:
+    """Beside the numbers, and only there, the page says why new items are not found."""
+    rows = [segment("items by popularity", name, 0.0, 0.0) for name in ("tail", "new")]
+    write_report(judged(truth, rows), tmp_path)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert page.count("near 0 for every system by construction") == 1
+    assert page.index(">new <") < page.index("by construction")
+    assert "near 0 for every system by construction" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_merged_row_claims_nothing_of_its_own(html: str) -> None:
+    """Nothing is found by the union alone, so the cell is a dash."""
+    row = re.search(r"<tr class=\"ours\"><th scope=\"row\">merged.*?</tr>", html)
+    assert row is not None
+    assert row[0].endswith('<td class="n">–</td></tr>')
+
+
+def test_what_is_wide_scrolls_by_keyboard_and_says_so(html: str) -> None:
+    """Every table and chart is in a box that scrolls, takes the focus, and on a narrow screen has a hint."""
+    assert html.count('scroll" tabindex="0"') == html.count("<table") + html.count("<figure")
+    assert 'content: "Scroll sideways' in html

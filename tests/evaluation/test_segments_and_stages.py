@@ -7,8 +7,9 @@ import pytest
 
 from evaluation.beyond_accuracy import CatalogueFacts
 from evaluation.segments import item_bands, segment_rows
-from evaluation.stages import channel_recall, ranking_on_candidates
+from evaluation.stages import channel_name, channel_recall, ranking_on_candidates
 from evaluation.truth import Truth, TruthCounts
+from evaluation.tune import default_grids
 from foundation.errors import InvalidInput
 from foundation.types import Channel
 
@@ -70,13 +71,23 @@ def test_channel_recall_by_hand(truth: Truth) -> None:
     rows = np.array([[0, 5, 3], [2, 1, -1], [4, 0, 1]], np.int32)
     flags = np.array([[E, E | C, C], [C, E, T], [E | C, E, C]], np.int32)  # trending only where nothing is
     got = {row.name: row for row in channel_recall(rows, flags, truth)}
-    assert list(got) == ["embedding", "covisitation", "merged"]
+    assert list(got) == ["embedding", "co-visitation", "merged"]
     assert got["embedding"].recall.value == pytest.approx((1 + 0 + 1 / 3) / 3)
-    assert got["covisitation"].recall.value == pytest.approx((1 / 2 + 1 + 2 / 3) / 3)
+    assert got["co-visitation"].recall.value == pytest.approx((1 / 2 + 1 + 2 / 3) / 3)
     assert got["merged"].recall.value == pytest.approx((1 + 1 + 2 / 3) / 3)
     assert got["embedding"].alone == pytest.approx((1 / 2 + 0 + 0) / 3)
-    assert got["covisitation"].alone == pytest.approx((0 + 1 + 1 / 3) / 3)
+    assert got["co-visitation"].alone == pytest.approx((0 + 1 + 1 / 3) / 3)
+    assert got["merged"].alone is None
     assert [row.candidates for row in got.values()] == pytest.approx([5 / 3, 5 / 3, 8 / 3])
+
+
+def test_a_method_has_one_name() -> None:
+    """A channel and the baseline of the same method are called alike, and no name is an identifier of the code."""
+    names = {channel: channel_name(channel) for channel in Channel}
+    assert names[Channel.COVISITATION] == "co-visitation"
+    assert {names[Channel.COVISITATION], names[Channel.ITEM_LINEAR]} <= set(default_grids())
+    assert len(set(names.values())) == len(Channel)
+    assert not [name for name in names.values() if "_" in name]
 
 
 def test_a_perfect_order_of_the_candidates_scores_one(truth: Truth) -> None:

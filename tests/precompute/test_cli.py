@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -50,6 +51,64 @@ def test_an_error_is_one_line_and_exit_code_1(
     assert "error:" in shown
     assert "items" in shown
     assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("ENDCAP_ENCODER_EPOCH", "2", "did you mean ENDCAP_ENCODER_EPOCHS?"),
+        ("ENDCAP_API_PRT", "9000", "did you mean ENDCAP_API_PORT?"),
+        ("ENDCAP_PORT", "9000", "as in ENDCAP_API_PORT"),
+        ("ENDCAP_CONFIG", "none.toml", "ENDCAP_CONFIG names none.toml, which does not exist"),
+    ],
+)
+def test_a_configuration_that_would_be_ignored_is_exit_code_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    told: str,
+) -> None:
+    """A slip in either program's settings ends ``endcap config`` with one line that tells what was meant."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(cli.__file__).parents[1]))
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["config"])
+    assert ended.value.code == 2
+    shown = capsys.readouterr()
+    assert told in shown.err
+    assert shown.err.startswith("error: ")
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+
+
+def test_up_tells_of_a_slip_before_it_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only the API can refuse is asked of it before anything is built."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(cli.__file__).parents[1]))
+    monkeypatch.setenv("ENDCAP_API_PRT", "9000")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["up"])
+    assert ended.value.code == 2
+    assert list(tmp_path.rglob("*.parquet")) == []
+
+
+def test_config_tells_both_programs_settings_in_one_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Off a terminal, in 80 columns, each setting is one line that grep finds whole."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("PYTHONPATH", str(Path(cli.__file__).parents[1]))
+    monkeypatch.setenv("ENDCAP_API_PORT", "9000")
+    result = runner.invoke(cli.app, ["config"])
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert all(re.fullmatch(r"[a-z_]+\.[a-z_0-9]+ = .+  # .+: .+", line) for line in lines)
+    names = [line.partition(" = ")[0] for line in lines]
+    assert len(names) == len(set(names)) > 80
+    assert {"encoder.dim", "api.port", "home.path", "edge_reader.cached_shards"} <= set(names)
+    assert any(re.match(r"api\.port = 9000  # .*ENDCAP_API_PORT: ", line) for line in lines)
 
 
 def test_settings_say_where_they_come_from(tmp_path: Path) -> None:

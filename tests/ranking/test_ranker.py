@@ -105,7 +105,8 @@ def test_the_exported_ranker_orders_as_the_network_does(tmp_path: Path) -> None:
 
     def by_torch(features: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return network(torch.from_numpy(features)).numpy()
+            scores: np.ndarray = network(torch.from_numpy(features)).numpy()
+            return scores
 
     plain = FeatureRanker(table, by_torch, SCORES)
     for size in (1, 2, 9):

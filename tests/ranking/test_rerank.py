@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from foundation.errors import ConfigError
 from foundation.settings import SettingsReader
@@ -39,6 +41,12 @@ def ranked(*rows: list[int], scores: list[list[float]] | None = None) -> Ranked:
     points = np.tile(np.arange(table.shape[1], 0, -1, dtype=np.float32), (len(rows), 1))
     values = points if scores is None else np.array(scores, np.float32)
     return Ranked(table, np.where(table >= 0, values, -np.inf).astype(np.float32), np.ones_like(table), table.copy())
+
+
+def blank(size: int, width: int) -> Ranked:
+    """Lists of which ``width`` or ``size`` is zero."""
+    rows = np.zeros((size, width), np.int32)
+    return Ranked(rows, rows.astype(np.float32), rows, rows)
 
 
 def batch(size: int, wanted: int, **others: Any) -> RerankBatch:
@@ -142,11 +150,9 @@ def test_the_same_seeds_give_the_same_lists(case: tuple[Ranked, RerankBatch, Rer
     first, again = (Reranker(items(), how)(candidates, asked) for _ in range(2))
     assert first.rows.tolist() == again.rows.tolist()
     assert first.propensity.tolist() == again.propensity.tolist()
-    line = len(asked.wanted) - 1
+    line, rows = len(asked.wanted) - 1, candidates.rows
     alone = Reranker(items(), how)(
-        Ranked(
-            *(np.array(part[line:]) for part in (candidates.rows, candidates.scores, candidates.rows, candidates.rows))
-        ),
+        Ranked(rows[line:].copy(), candidates.scores[line:].copy(), rows[line:].copy(), rows[line:].copy()),
         RerankBatch(
             asked.wanted[line:],
             asked.seeds[line:],
@@ -355,26 +361,24 @@ def test_seeds_are_of_names() -> None:
 def test_nothing_to_rank_is_an_empty_list() -> None:
     """No candidates, no requests, no places: each is an answer of its shape, and pins still stand."""
     make = Reranker(simple(), RerankSettings())
-    nobody = Ranked(*(np.zeros((2, 0), kind) for kind in (np.int32, np.float32, np.int32, np.int32)))
-    assert shown(make(nobody, batch(2, 3, effects=(Effect(), Effect(pins=((2, 4),)))))) == [[], [4]]
+    assert shown(make(blank(2, 0), batch(2, 3, effects=(Effect(), Effect(pins=((2, 4),)))))) == [[], [4]]
     assert make(ranked([0, 1]), batch(1, 0)).rows.shape == (1, 0)
-    nothing = Ranked(*(np.zeros((0, 4), kind) for kind in (np.int32, np.float32, np.int32, np.int32)))
-    assert make(nothing, batch(0, 5)).rows.shape == (0, 0)
+    assert make(blank(0, 4), batch(0, 5)).rows.shape == (0, 0)
 
 
-def test_memory_mapped_embeddings_compile_nothing_anew(tmp_path: Path) -> None:
+def test_memory_mapped_embeddings_compile_nothing_anew(tmp_path: Path, compilations: Callable[..., list[int]]) -> None:
     """Read-only and mapped, transposed and wide inputs all meet the one compiled kernel."""
     np.save(tmp_path / "e.npy", np.eye(8, dtype=np.float32))
     how, candidates = RerankSettings(diversity=0.5), ranked([0, 1, 2], [3, 4, 5])
     expected = shown(Reranker(simple(), how)(candidates, batch(2, 2)))
-    compiled = len(choose.signatures)  # type: ignore[attr-defined]
+    compiled = compilations(choose)
     mapped = simple(embeddings=np.load(tmp_path / "e.npy", mmap_mode="r"))
-    frozen = np.asfortranarray(candidates.rows.astype(np.int64))
+    frozen: NDArray[Any] = np.asfortranarray(candidates.rows.astype(np.int64))
     frozen.flags.writeable = False
     other = Ranked(frozen, np.asfortranarray(candidates.scores), frozen, frozen)
     assert shown(Reranker(mapped, how)(other, batch(2, 2))) == expected
     assert shown(Reranker(simple(), RerankSettings())(other, batch(2, 2))) == [[0, 1], [3, 4]]
-    assert len(choose.signatures) == compiled  # type: ignore[attr-defined]
+    assert compilations(choose) == compiled
 
 
 @pytest.mark.parametrize(

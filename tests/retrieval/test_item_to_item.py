@@ -1,19 +1,19 @@
-"""The history scorer against a dense product, and against lists small enough to read."""
+"""What a history leads to: against lists small enough to read, and against a dense product."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.covisitation import to_csr
-from foundation.errors import InvalidInput
-from foundation.types import NO_ROW, EventType, Floats, Int32s, Neighbours
-from retrieval import item_to_item as module
-from retrieval.item_to_item import HistoryScorer, history_weights
+from foundation.public_lists import read_neighbours, write_neighbours
+from foundation.types import NO_ROW, Floats, Int32s, Neighbours
+from retrieval.item_to_item import Matrix, Reached
+from retrieval.kernels import follow, forget
 
 X = NO_ROW
 
@@ -28,170 +28,125 @@ SMALL = lists(
 )
 
 
-def i32(*rows: list[int]) -> Int32s:
-    return np.array(rows, np.int32)
+def reach(
+    neighbours: Neighbours, items: list[int], first: list[float], second: list[float] | None = None
+) -> dict[int, tuple[float, float, int]]:
+    """Of each item that is reached: both sums and the entry that contributed most."""
+    reached = Reached.of(len(neighbours.rows))
+    return followed(reached, neighbours, items, first, second or [0] * len(items))
 
 
-def f32(*rows: list[float]) -> Floats:
-    return np.array(rows, np.float32)
+def followed(
+    reached: Reached, neighbours: Neighbours, items: list[int], first: list[float], second: list[float]
+) -> dict[int, tuple[float, float, int]]:
+    history, weights = np.array(items, np.int32), np.array([first, second], np.float32).reshape(2, -1)
+    follow(Matrix.of(neighbours), history, weights[0], weights[1], reached)
+    rows = reached.rows[: reached.size[0]].tolist()
+    assert len(set(rows)) == len(rows)
+    return {
+        row: (
+            float(reached.items["first"][row]),
+            float(reached.items["second"][row]),
+            int(reached.items["source"][row]),
+        )
+        for row in rows
+    }
 
 
-def random_case(seed: int, n: int, m: int, batch: int, length: int) -> tuple[Neighbours, Int32s, Floats]:
-    """Ragged lists and histories, with weights of 0 and entries that occur twice."""
+def test_a_score_is_the_weighted_sum_over_the_history() -> None:
+    """2 x S[0] + 1 x S[2] under the first weights, 3 x S[2] under the second."""
+    found = reach(SMALL, [X, 0, 2], [7, 2, 1], [7, 0, 3])
+    assert found[1] == pytest.approx((2.1, 0.9, 0))
+    assert found[2] == pytest.approx((1.0, 0, 0))
+    assert found[3] == pytest.approx((0.4, 1.2, 2))
+    assert found[4] == pytest.approx((0.2, 0, 0))
+    assert set(found) == {1, 2, 3, 4}
+
+
+def test_the_source_is_the_entry_that_contributed_most() -> None:
+    """Item 1 gets 0.9 from item 0 and 0.3 w from item 2: item 2 explains it from w = 3 on, being newer."""
+    assert reach(SMALL, [0, 2], [1, 2])[1][2] == 0
+    assert reach(SMALL, [0, 2], [1, 3.5])[1][2] == 2
+
+
+def test_of_equal_contributions_the_newest_is_the_source() -> None:
+    """Items 0 and 1 lead to 3 alike: whichever comes later explains it."""
+    even = lists([[3], [3], [X], [X]], [[1], [1], [0], [0]])
+    assert reach(even, [0, 1], [1, 1])[3][2] == 1
+    assert reach(even, [1, 0], [1, 1])[3][2] == 0
+
+
+def test_what_speaks_against_an_item_lowers_it() -> None:
+    """Negative scores count, even where nothing speaks for an item."""
+    linear = lists([[1, 2], [2, X], [X, X]], [[0.5, -0.75], [0.25, 0], [0, 0]])
+    found = reach(linear, [0, 1], [1, 2])
+    assert found[1][0] == 0.5
+    assert found[2][0] == -0.25
+
+
+def test_entries_without_a_line_or_a_weight_lead_nowhere() -> None:
+    """Items that came after the matrix, padding and entries that weigh nothing are passed over."""
+    assert reach(SMALL, [X, 5, 99, 4, 0], [1, 1, 1, 1, 0]) == {}
+    assert reach(SMALL, [], []) == {}
+
+
+def test_a_missing_matrix_leads_nowhere() -> None:
+    """A catalogue too large for EASE has no linear model; nothing is reached, and no room is taken."""
+    reached = Reached.of(0)
+    ones = np.ones(2, np.float32)
+    follow(Matrix.of(None), np.array([0, 3], np.int32), ones, ones, reached)
+    assert (len(reached.items), reached.size[0]) == (0, 0)
+
+
+def test_what_is_forgotten_leaves_no_trace() -> None:
+    """After another history, weights below 0 included, the same question has the same answer."""
+    reached = Reached.of(5)
+    before = followed(reached, SMALL, [0, 2], [1, 2], [0, 1])
+    forget(reached)
+    followed(reached, SMALL, [2, 0, 1], [-1, -3, -2], [9, 9, 9])
+    forget(reached)
+    assert followed(reached, SMALL, [0, 2], [1, 2], [0, 1]) == before
+    forget(reached)
+    untouched = Reached.of(5)
+    np.testing.assert_array_equal(reached.items, untouched.items)
+    assert reached.size[0] == 0
+
+
+def random_case(seed: int, n: int, m: int, length: int) -> tuple[Neighbours, Int32s, Floats]:
+    """Ragged lists and a history, with weights of 0 and entries that occur twice."""
     rng = np.random.default_rng(seed)
     rows = np.stack([rng.permutation(n)[:m] for _ in range(n)]).astype(np.int32)
     scores = -np.sort(-(rng.integers(1, 9, (n, m)) / 8), axis=1).astype(np.float32)
     gone = np.arange(m) >= rng.integers(0, m + 1, n)[:, None]
     rows[gone], scores[gone] = NO_ROW, 0
-    items = rng.integers(-1, n, (batch, length)).astype(np.int32)
-    weights = (rng.integers(0, 5, (batch, length)) / 4).astype(np.float32)
-    return Neighbours(rows, scores), items, weights
+    items = rng.integers(-1, n, length).astype(np.int32)
+    return Neighbours(rows, scores), items, (rng.integers(0, 5, (2, length)) / 4).astype(np.float32)
 
 
-def dense(neighbours: Neighbours, items: Int32s, weights: Floats) -> Floats:
-    """(B, N) the definition."""
-    matrix = to_csr(neighbours, len(neighbours.rows)).toarray()
-    used = np.where(items >= 0, weights, 0)
-    return np.asarray((used[:, :, None] * matrix[np.maximum(items, 0)]).sum(axis=1), np.float32)
-
-
-def test_a_score_is_the_weighted_sum_over_the_history() -> None:
-    """2 x S[0] + 1 x S[2], whatever pads the history, and each query by itself."""
-    everything = np.tile(np.arange(5, dtype=np.int32), (2, 1))
-    scores = HistoryScorer(SMALL).lookup(i32([X, 0, 2], [X, X, 3]), f32([7, 2, 1], [7, 7, 3]), everything)
-    np.testing.assert_allclose(scores, [[0, 2.1, 1.0, 0.4, 0.2], [0.6, 0, 0, 0, 0]], rtol=1e-6)
-
-
-def test_top_names_the_entry_that_contributed_most() -> None:
-    """Item 1 gets 1.8 from item 0 and 0.3 from item 2: its anchor is 0; item 3 comes from 2 alone."""
-    rows, scores, anchor = HistoryScorer(SMALL).top(i32([X, 0, 2]), f32([1, 2, 1]), 6)
-    assert rows.tolist() == [[1, 2, 3, 4, X, X]]
-    np.testing.assert_allclose(scores, [[2.1, 1.0, 0.4, 0.2, 0, 0]], rtol=1e-6)
-    assert anchor.tolist() == [[0, 0, 2, 0, X, X]]
-
-
-def test_of_equal_contributions_the_newest_is_the_anchor_and_equal_scores_go_by_row() -> None:
-    """Items 0 and 1 lead to 5 and 3 alike: the later entry explains both, and row 3 comes first."""
-    even = lists([[3, 5], [3, 5], [X, X], [X, X], [X, X], [X, X]], [[1, 1], [1, 1], [0, 0], [0, 0], [0, 0], [0, 0]])
-    for history in ([0, 1], [1, 0]):
-        rows, _, anchor = HistoryScorer(even).top(i32(history), f32([1, 1]), 2)
-        assert rows.tolist() == [[3, 5]]
-        assert anchor.tolist() == [[history[1]] * 2]
-
-
-def test_lookup_is_exact_for_any_candidates() -> None:
-    """Candidates may be unreached, padded or repeated; each has its own score."""
-    scores = HistoryScorer(SMALL).lookup(i32([X, 0, 2]), f32([1, 2, 1]), i32([3, 0, X, 1, 1]))
-    np.testing.assert_allclose(scores, [[0.4, 0, 0, 2.1, 2.1]], rtol=1e-6)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 2**20),
-    n=st.integers(2, 20),
-    batch=st.integers(1, 40),
-    length=st.integers(1, 6),
-    k=st.integers(1, 25),
-)
-def test_both_agree_with_the_dense_product(seed: int, n: int, batch: int, length: int, k: int) -> None:
-    """Lookup and top are the dense product; anchors contribute as much as any entry."""
-    neighbours, items, weights = random_case(seed, n, min(n, 4), batch, length)
-    truth = dense(neighbours, items, weights)
-    scorer = HistoryScorer(neighbours)
-    wanted = np.random.default_rng(seed).integers(-1, n, (batch, 9)).astype(np.int32)
-    expected = np.where(wanted >= 0, np.take_along_axis(truth, np.maximum(wanted, 0), axis=1), 0)
-    np.testing.assert_allclose(scorer.lookup(items, weights, wanted), expected, rtol=1e-6)
-    newest_only = np.where(np.arange(length) == length - 1, weights, np.float32(0))
-    both = scorer.lookup_each(items, (weights, newest_only), wanted)
-    np.testing.assert_array_equal(both[0], scorer.lookup(items, weights, wanted))
-    np.testing.assert_array_equal(both[1], scorer.lookup(items[:, -1:], weights[:, -1:], wanted))
-
-    rows, scores, anchor = scorer.top(items, weights, k)
-    by_score = -np.sort(-truth, axis=1)[:, :k]
-    np.testing.assert_allclose(scores[:, : by_score.shape[1]], by_score, rtol=1e-6)
-    assert ((rows >= 0) == (scores > 0)).all()
+@given(seed=st.integers(0, 2**20), n=st.integers(2, 20), length=st.integers(0, 6))
+def test_the_kernel_agrees_with_the_dense_product(seed: int, n: int, length: int) -> None:
+    """Sums are those of the dense matrix, sources contribute as much as any entry, and nothing else is reached."""
+    neighbours, items, weights = random_case(seed, n, min(n, 4), length)
     matrix = to_csr(neighbours, n).toarray()
-    for query, place in zip(*np.nonzero(rows >= 0), strict=True):
-        row = rows[query, place]
-        assert scores[query, place] == pytest.approx(truth[query, row])
-        contributions = np.where(items[query] >= 0, weights[query] * matrix[np.maximum(items[query], 0), row], 0)
-        newest = length - 1 - int(np.argmax(contributions[::-1]))
-        assert anchor[query, place] == items[query, newest]
+    used = np.where(items >= 0, weights, 0)  # (2, L)
+    contributions = used[:, :, None] * matrix[np.maximum(items, 0)]  # (2, L, N)
+    found = reach(neighbours, items.tolist(), *weights.tolist())
+    for row, (first, second, source) in found.items():
+        assert (first, second) == pytest.approx(tuple(contributions[:, :, row].sum(axis=1)))
+        by_entry = np.where((items >= 0) & (used.any(axis=0)), contributions[0, :, row], -1)
+        linked = np.array([item >= 0 and matrix[item, row] > 0 for item in items])
+        by_entry = np.where(linked, by_entry, -1)
+        assert source == items[length - 1 - int(np.argmax(by_entry[::-1]))]
+    others = np.setdiff1d(np.arange(n), list(found))
+    assert not contributions[:, :, others].any()
 
 
-def test_an_answer_does_not_depend_on_the_company_or_on_what_came_before() -> None:
-    """A query alone, in a batch, and after other batches in the same thread gives the same bytes."""
-    neighbours, items, weights = random_case(5, 200, 40, 70, 20)
-    scorer = HistoryScorer(neighbours)
-    wanted = np.tile(np.arange(200, dtype=np.int32), (70, 1))
-    together, looked_up = scorer.top(items, weights, 30), scorer.lookup(items, weights, wanted)
-    for query in (0, 33, 69):
-        part = slice(query, query + 1)
-        for alone, batched in zip(scorer.top(items[part], weights[part], 30), together, strict=True):
-            np.testing.assert_array_equal(alone[0], batched[query])
-        np.testing.assert_array_equal(scorer.lookup(items[part], weights[part], wanted[part])[0], looked_up[query])
-
-
-def test_a_catalogue_larger_than_the_scratch_is_scored_query_by_query(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scratch limit changes nothing in the answer."""
-    neighbours, items, weights = random_case(6, 50, 8, 9, 5)
-    whole = HistoryScorer(neighbours).top(items, weights, 10)
-    monkeypatch.setattr(module, "_CELLS", 10)
-    for one, other in zip(HistoryScorer(neighbours).top(items, weights, 10), whole, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_threads_do_not_share_scratch() -> None:
-    """Four threads that score different batches at once each get their own answers."""
-    neighbours, _, _ = random_case(7, 300, 30, 1, 1)
-    scorer = HistoryScorer(neighbours)
-    cases = [random_case(seed, 300, 30, 12, 10)[1:] for seed in range(4)]
-    expected = [scorer.top(items, weights, 20)[0] for items, weights in cases]
-
-    def agrees(which: int) -> bool:
-        return all(np.array_equal(scorer.top(*cases[which], 20)[0], expected[which]) for _ in range(20))
-
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(agrees, range(4))) == [True] * 4
-
-
-def test_what_speaks_against_an_item_lowers_it_and_never_proposes_it() -> None:
-    """Negative neighbour scores count in the sum; top leaves out what is 0 or below."""
-    linear = lists([[1, 2], [2, X], [X, X]], [[0.5, -0.75], [0.25, 0], [0, 0]])
-    scorer = HistoryScorer(linear)
-    rows, scores, anchor = scorer.top(i32([0, 1]), f32([1, 2]), 3)
-    assert (rows.tolist(), anchor.tolist()) == ([[1, X, X]], [[0, X, X]])
-    assert scores.tolist() == [[0.5, 0, 0]]
-    assert scorer.lookup(i32([0, 1]), f32([1, 2]), i32([2])).tolist() == [[-0.25]]
-
-
-@pytest.mark.parametrize(("batch", "length"), [(0, 5), (3, 0), (3, 5)])
-def test_nothing_in_nothing_out(batch: int, length: int) -> None:
-    """No queries, no history or only padding give padding."""
-    scorer = HistoryScorer(SMALL)
-    items, weights = np.full((batch, length), NO_ROW, np.int32), np.ones((batch, length), np.float32)
-    rows, scores, anchor = scorer.top(items, weights, 4)
-    assert rows.shape == scores.shape == anchor.shape == (batch, 4)
-    assert (rows == NO_ROW).all()
-    assert (anchor == NO_ROW).all()
-    assert not scorer.lookup(items, weights, np.zeros((batch, 2), np.int32)).any()
-
-
-def test_shapes_that_differ_are_refused() -> None:
-    """The error names both shapes."""
-    with pytest.raises(InvalidInput, match=r"\(1, 2\) and weights \(1, 3\)"):
-        HistoryScorer(SMALL).top(i32([0, 1]), f32([1, 1, 1]), 2)
-    with pytest.raises(InvalidInput, match=r"\(1, 2\) and weights \(1, 3\)"):
-        HistoryScorer(SMALL).lookup(i32([0, 1]), f32([1, 1, 1]), i32([0]))
-
-
-def test_history_weights_multiply_type_position_and_age() -> None:
-    """A purchase (5) one back (x 0.5) and one half-life old (x 0.5) weighs 1.25; the future is now."""
-    types = np.array([[EventType.PURCHASE, EventType.VIEW], [EventType.OTHER, EventType.VIEW]], np.int8)
-    times = np.array([[900, 1000], [1000, 1100]], np.int64)
-    now = np.array([1000, 1000], np.int64)
-    found = history_weights(types, times, now, position_decay=0.5, half_life_ms=100.0)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, [[1.25, 1.0], [0.0, 1.0]])
-    ageless = history_weights(types, times, now, position_decay=1.0, by_type={EventType.PURCHASE: 2.0})
-    np.testing.assert_allclose(ageless, [[2.0, 0.0], [0.0, 0.0]])
+def test_a_mapped_matrix_is_used_where_it_lies(tmp_path: Path) -> None:
+    """Nothing is copied, and both kinds of memory look alike to a kernel."""
+    write_neighbours(tmp_path, "small", SMALL)
+    mapped = read_neighbours(tmp_path, "small")
+    taken = Matrix.of(mapped)
+    assert np.shares_memory(taken.rows, mapped.rows)
+    assert np.shares_memory(Matrix.of(SMALL).scores, SMALL.scores)
+    assert not taken.rows.flags.writeable
+    assert not Matrix.of(SMALL).rows.flags.writeable

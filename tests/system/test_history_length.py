@@ -10,6 +10,7 @@ import pytest
 from api.settings import ApiSettings
 from api.wiring import load_release
 from foundation.testing.fakes import FakeStream
+from ranking.rerank import RerankSettings
 
 pytestmark = pytest.mark.slow
 
@@ -20,4 +21,4 @@ def test_length_of_history_comes_from_the_release(shop: Any) -> None:
     path = opened.path / "channels" / "settings.json"
     settings = msgspec.json.decode(path.read_bytes())
     path.write_bytes(msgspec.json.encode({**settings, "history": 7}))
-    assert load_release(opened, FakeStream(), ApiSettings()).history == 7
+    assert load_release(opened, FakeStream(), ApiSettings(), RerankSettings()).history == 7
