@@ -18,6 +18,7 @@ _TITLES = {
     400: "The request breaks its contract; errors name each place",
     404: "There is no such thing",
     405: "The path does not take the method; Allow lists those it takes",
+    408: "The body did not come in time",
     413: "The body is too large",
     415: "The body is not application/json",
     429: "Too much at once; Retry-After says when to come back",

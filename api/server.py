@@ -14,6 +14,7 @@ from typing import cast
 
 import msgspec
 import uvicorn
+from threadpoolctl import threadpool_limits
 
 from api.http import ASGIApp
 from api.http_protocol import BoundedHttp
@@ -27,7 +28,8 @@ def serve(settings: ServeSettings) -> None:
     """Serve a home folder until SIGTERM or SIGINT; then finish open requests and return."""
     api = settings.api
     os.environ[_HANDED_OVER] = msgspec.json.encode(settings).decode()
-    # Models run one thread a worker: more only fight over the cores that other workers have.
+    # One thread a worker in every numeric library: more only fight over the cores that other workers have. The
+    # variable is for what is loaded from now on; what is loaded already, ``worker`` tells.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory(prefix="endcap-metrics-") as metrics:
         if api.workers > 1:
@@ -55,4 +57,5 @@ def worker() -> ASGIApp:
     """One worker's application; uvicorn calls it in each process."""
     from api.wiring import application  # after MULTIPROCESS is set
 
+    threadpool_limits(1)
     return application(msgspec.json.decode(os.environ[_HANDED_OVER], type=ServeSettings))

@@ -186,7 +186,11 @@ def fetch(port: int, path: str, entity_tag: str | None) -> tuple[int, list[tuple
             status, headers, body = answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         status, headers, body = error.code, error.headers, b""
-    return status, [(k.lower(), v) for k, v in headers.items() if k.lower() not in ("date", "server", "connection")], body
+    return (
+        status,
+        [(k.lower(), v) for k, v in headers.items() if k.lower() not in ("date", "server", "connection")],
+        body,
+    )
 
 
 def compare(served: ServedApi, path: str, *, conditional: bool, rounds: int, seconds: float) -> Comparison:

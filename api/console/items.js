@@ -98,9 +98,9 @@ class Card {
     if (item.reason) this.reason(item.reason);
   }
 
-  /** Says that the item is new (Infinity), rose by some places, or neither (0). */
+  /** Says that the item came into the list (Infinity), rose by some places, or neither (0). */
   mark(move) {
-    this.badge.textContent = move === Infinity ? "New" : move > 0 ? `Up ${move}` : "";
+    this.badge.textContent = move === Infinity ? "Moved in" : move > 0 ? `Up ${move}` : "";
     this.node.classList.remove("moved");
     if (move <= 0) return;
     void this.node.offsetWidth; // a layout in between, or the highlight would not start again
@@ -133,7 +133,7 @@ export class Cards {
     this.answer = null;
   }
 
-  /** Shows items in order; with ``compare`` marks what is new or rose. Returns how many of each. */
+  /** Shows items in order; with ``compare`` marks what came in or rose. Returns how many of each. */
   draw(items, { compare = false } = {}) {
     learn(items);
     const places = new Map([...this.byId].map(([id, card]) => [id, card.place]));
@@ -143,17 +143,18 @@ export class Cards {
       if (!compare) return 0;
       return places.has(item.item_id) ? places.get(item.item_id) - (at + 1) : Infinity;
     });
+    const entered = moves.filter((move) => move === Infinity).length;
+    const rose = moves.filter((move) => move > 0).length - entered;
+    const marked = entered * 2 <= items.length; // on most cards at once a badge tells nothing
     const focused = this.element.contains(document.activeElement) ? document.activeElement : null;
     this.glide(() => {
       const kept = new Map(items.map((item) => [item.item_id, this.byId.get(item.item_id) ?? new Card(item, this)]));
       this.byId = kept;
       this.element.replaceChildren(...[...kept.values()].map((card) => card.node));
       items.forEach((item, at) => kept.get(item.item_id).update(item, at + 1));
-      if (!same || !compare) items.forEach((item, at) => kept.get(item.item_id).mark(moves[at]));
+      if (!same || !compare) items.forEach((item, at) => kept.get(item.item_id).mark(marked || moves[at] !== Infinity ? moves[at] : 0));
     });
     if (focused?.isConnected) focused.focus({ preventScroll: true });
-    const entered = moves.filter((move) => move === Infinity).length;
-    const rose = moves.filter((move) => move > 0).length - entered;
     if (entered + rose && !focused) this.element.scrollTo({ left: 0 });
     return { entered, rose };
   }

@@ -24,7 +24,8 @@ export class Shelf {
     this.summary = h("summary");
     this.details = h("div");
     this.origin = h("details", { className: "origin", hidden: true }, this.summary, this.details);
-    this.section.append(this.cards.element, this.problem, h("div", { className: "origin" }, this.origin));
+    this.change = h("p", { className: "change", hidden: true });
+    this.section.append(this.cards.element, this.problem, this.change, h("div", { className: "origin" }, this.origin));
     this.cards.element.setAttribute("aria-labelledby", this.heading.id);
   }
 
@@ -46,10 +47,16 @@ export class Shelf {
     explain(this.problem, null);
     this.cards.answer = body;
     const changed = this.cards.draw(body.items, { compare: url === this.url });
+    const elsewhere = url !== this.url;
     this.url = url;
     if (!body.items.length) this.cards.element.replaceChildren(h("li", { className: "empty" }, this.empty));
     if (changed.entered + changed.rose) {
-      say(`${this.heading.textContent} changed: ${changed.entered} new, ${changed.rose} moved up.`);
+      const told = `${changed.entered} of ${body.items.length} moved in, ${changed.rose} moved up.`;
+      say(`${this.heading.textContent} changed: ${told}`);
+      this.change.textContent = `Changed just now: ${told}`;
+      this.change.hidden = false;
+    } else if (elsewhere) {
+      this.change.hidden = true;
     }
     this.describe(url, body, timing, roundTrip);
   }

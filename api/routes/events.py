@@ -111,7 +111,7 @@ ROUTES = [
         "What users did; 200 means on disk",
         EventsAnswer,
         body=EventsBody,
-        statuses=(400, 413, 415),
+        statuses=(400, 408, 413, 415),
         example={
             "events": [
                 {"event_id": "5f0c", "user_id": "u-17", "item_id": "sku-1", "event_type": "view", "session_id": "s-9"}

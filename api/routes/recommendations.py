@@ -86,7 +86,7 @@ ROUTES = [
         "The same, for requests that are too long for a URL; or all the slots of a page, no item in two of them",
         Answer,
         body=RecommendBody,
-        statuses=(400, 404, 413, 415),
+        statuses=(400, 404, 408, 413, 415),
         example={"user_id": "u-17", "n": 4, "category": ["Home > Kitchen"], "max_price": 50},
         form=Form("many slots", SlotsBody, SlotsAnswer, EXAMPLE),
         path_help=_SURFACE,
@@ -98,7 +98,7 @@ ROUTES = [
         "My own items, best first for this user",
         Answer,
         body=RankBody,
-        statuses=(400, 413, 415),
+        statuses=(400, 408, 413, 415),
         example={"user_id": "u-17", "item_ids": ["sku-1", "sku-2", "sku-3"]},
     ),
 ]

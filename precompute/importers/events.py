@@ -198,10 +198,16 @@ def _mark_unknown(rows: pl.LazyFrame, item_ids: pl.Series) -> pl.LazyFrame:
 
 def _mark_repeats(rows: pl.LazyFrame) -> pl.LazyFrame:
     named = rows.filter(pl.col(REASON).is_null() & pl.col("event_id").is_not_null())
-    first = named.group_by("event_id").agg(pl.col(SEQUENCE).min().alias("endcap.first"), pl.len().alias("endcap.n"))
+    first = named.group_by("user_id", "event_id").agg(
+        pl.col(SEQUENCE).min().alias("endcap.first"), pl.len().alias("endcap.n")
+    )
     repeated = first.filter(pl.col("endcap.n") > 1).drop("endcap.n")
     again = pl.col(REASON).is_null() & (pl.col(SEQUENCE) > pl.col("endcap.first")).fill_null(False)
-    return rows.join(repeated, on="event_id", how="left").with_columns(again.alias(AGAIN)).drop("endcap.first")
+    return (
+        rows.join(repeated, on=["user_id", "event_id"], how="left")
+        .with_columns(again.alias(AGAIN))
+        .drop("endcap.first")
+    )
 
 
 def _codes(rows: pl.LazyFrame, column: str) -> pl.DataFrame:

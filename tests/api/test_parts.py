@@ -28,6 +28,7 @@ from foundation.errors import ConfigError, InvalidInput
 from foundation.home import HomeSettings
 from foundation.settings import resolve
 from ranking.rerank import RerankSettings
+from retrieval.filters import FilterSpec, Names
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=1000))
@@ -98,6 +99,16 @@ def test_router_takes_a_path_only_as_it_is_written(path: bytes) -> None:
     """One leading slash and no empty segment: what a gateway sees is what is matched."""
     router = Router([Route("GET", template, _nothing, "") for template in ("/a/{id}", "/a/fixed", "/a/{id}/more")])
     assert router.match({"raw_path": path}) is None
+
+
+@pytest.mark.parametrize(("others", "told"), [(999, "; did you mean 'Kitchen'?"), (1000, "")])
+def test_a_misspelt_name_is_compared_with_few_names_only(others: int, told: str) -> None:
+    """Up to a thousand names one that is alike is proposed; beyond, the refusal costs nothing."""
+    brands = frozenset({"Kitchen", *(f"{number:04}" for number in range(others))})
+    names = Names(frozenset(), brands, frozenset(), frozenset())
+    with pytest.raises(InvalidInput) as caught:
+        names.check(FilterSpec(brands=("Kichen",)))
+    assert caught.value.detail == f"unknown brand 'Kichen'{told}"
 
 
 def test_ids_sort_by_time() -> None:

@@ -206,7 +206,7 @@ def names(content: Any) -> list[str]:
 async def test_a_call_asks_for_no_more_than_a_page_shows(opened: Any) -> None:
     """The sum over all slots is bounded, those that do not say n included; at the bound it is answered."""
     async with opened(slots_items=30, page_size=10) as shop:
-        fits = [{"id": "a", "n": 11}, {"id": "b"}, {"id": "c", "n": 9}]
+        fits: list[dict[str, object]] = [{"id": "a", "n": 11}, {"id": "b"}, {"id": "c", "n": 9}]
         assert len((await shop.post(HOME, {"slots": fits}))["slots"]) == 3
         for more in ({**fits[0], "n": 12}, {"id": "a", "n": 200}):
             document = await shop.post(HOME, {"slots": [more, *fits[1:]]}, 400)

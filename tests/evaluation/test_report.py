@@ -310,8 +310,8 @@ def segment(group: str, name: str, ours: float, other: float) -> SegmentRow:
 def judged(truth: Truth, segments: list[SegmentRow], ours: float = 0.4, other: float = 0.3) -> Report:
     """Endcap, with 4 misses, against EASE, with 20, and these segments and shares of the catalogue."""
     results = [
-        replace(system(name, kind, misses, truth), catalogue={"coverage@10": share})
-        for name, kind, misses, share in (("Endcap", "ours", 4, ours), ("EASE", "baseline", 20, other))
+        replace(system("Endcap", "ours", 4, truth), catalogue={"coverage@10": ours}),
+        replace(system("EASE", "baseline", 20, truth), catalogue={"coverage@10": other}),
     ]
     return assemble(shop="toys", generated_at="", results=results, truth=truth, parts=Parts(segments=segments))
 

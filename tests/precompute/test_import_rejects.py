@@ -183,3 +183,11 @@ def test_every_row_is_accounted_for(lines: list[str]) -> None:
         assert counts.rows == len(lines) + 1 or '"' in text
         assert len(dataset.events) == counts.accepted
         assert len(told) == counts.rejected == len({row[1] for row in told})
+
+
+def test_event_ids_are_those_of_a_user(tmp_path: Path) -> None:
+    """The same id from two users is two events: a stranger cannot keep out another's by guessing its id."""
+    lines = "eve,mug,view,2025-02-18,order-1,\nu,pan,view,2025-02-19,order-1,\nu,mug,view,2025-02-19,order-1,\n"
+    dataset = import_shop(shop(tmp_path / "in", HEADER + lines), tmp_path / "out", now=NOW)
+    assert dataset.events.item.tolist() == [0, 1]
+    assert read_report(current_dataset(tmp_path / "out")).events.duplicates == 1
