@@ -26,12 +26,11 @@ TINY = {
     "ENDCAP_ENCODER_BLOCKS": "1",
     "ENDCAP_ENCODER_THREADS": "1",
     "ENDCAP_RANKER_EPOCHS": "2",
-    "ENDCAP_RANKER_WARM_EPOCHS": "1",
     "ENDCAP_LABELS_MAX_QUERIES": "400",
     "OMP_NUM_THREADS": "1",
 }
 # Deadlines are for the ladder's own tests: a loaded machine must not turn these lists into lower rungs.
-PATIENT = {"API_DEADLINE_MS": 30_000, "API_STORE_DEADLINE_MS": 30_000, "API_POLL_S": 0.05, "OMP_NUM_THREADS": 1}
+PATIENT = {"API_DEADLINE_MS": 30_000, "API_STORE_DEADLINE_MS": 30_000, "API_POLL_S": 0.05}
 CONFIG = SampleShopConfig(n_items=500, n_users=1_200, days=40, n_brands=30)
 ENDCAP = Path(sys.executable).with_name("endcap")
 Endcap = Callable[..., subprocess.CompletedProcess[str]]
