@@ -43,14 +43,22 @@ ITEMS, LISTS, REGIONS = "items.parquet", "lists", "regions.json"
 log = logging.getLogger("endcap.api")
 
 
-def load_release(opened: Release, stream: EventStream, settings: ApiSettings, rerank: RerankSettings) -> LoadedRelease:
+def load_release(
+    opened: Release,
+    stream: EventStream,
+    settings: ApiSettings,
+    rerank: RerankSettings,
+    telemetry: Telemetry | None = None,
+) -> LoadedRelease:
     """Load a release and warm it, so that its first request costs no more than any other.
+
+    ``telemetry`` is told how each vector search was planned; None: nobody is.
 
     Raises:
         ReleaseDamaged: something in it cannot be read; the text names the release.
     """
     try:
-        release = _read(opened, stream, settings, rerank)
+        release = _read(opened, stream, settings, rerank, telemetry)
         warm(release)
     except EndcapError:
         raise
@@ -63,12 +71,14 @@ def load_release(opened: Release, stream: EventStream, settings: ApiSettings, re
     return release
 
 
-def _read(opened: Release, stream: EventStream, settings: ApiSettings, rerank: RerankSettings) -> LoadedRelease:
+def _read(
+    opened: Release, stream: EventStream, settings: ApiSettings, rerank: RerankSettings, telemetry: Telemetry | None
+) -> LoadedRelease:
     folder, manifest = opened.path, opened.manifest
     regions = tuple(msgspec.json.decode((folder / REGIONS).read_bytes(), type=list[str]))
     catalogue = Catalogue.read(folder / ITEMS, regions)
     lists = PublicLists.read(folder / LISTS)
-    retriever = load_retriever(folder, catalogue)
+    retriever = load_retriever(folder, catalogue, None if telemetry is None else telemetry.searched)
     embeddings = np.load(folder / "item_embeddings.npy", mmap_mode="r")
     return LoadedRelease(
         version=manifest.version,
@@ -153,15 +163,17 @@ def build_services(
 def application(settings: ServeSettings) -> ASGIApp:
     """The application over the embedded store, stream and edge of one machine."""
     home = settings.home
+    telemetry = Telemetry()
     repository = ReleaseRepository(home.releases)
     stream = GroupCommitter(EmbeddedStream(home.stream))
     services = build_services(
-        load=lambda: load_release(repository.open(), stream, settings.api, settings.rerank),
+        load=lambda: load_release(repository.open(), stream, settings.api, settings.rerank, telemetry),
         token=repository.pointer_token,
         store=EmbeddedStore(home.store),
         stream=stream,
         edge=EdgeReader(DirectoryStore(home.edge), settings.edge_reader),
         settings=settings.api,
         headers=settings.headers,
+        telemetry=telemetry,
     )
     return create_app(services)

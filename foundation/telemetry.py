@@ -75,6 +75,10 @@ class Telemetry:
         told[0].inc()
         told[1].observe(seconds)
 
+    def searched(self, path: str, queries: int) -> None:
+        """Count queries of the vector index whose filter was planned so."""
+        self.search_paths.labels(path).inc(queries)
+
     def queued(self, length: int) -> None:
         """See ``ranking.batcher.BatchObserver``."""
         self.batch_queue.set(length)

@@ -14,10 +14,11 @@ from foundation.types import NO_ROW, Neighbours, QueryBatch
 from retrieval.encoder.runtime import UserTower
 from retrieval.index.release import open_index
 from retrieval.retriever import Channels, MultiChannelRetriever, RetrievalSettings
+from retrieval.search import Observe
 
 
-def load_retriever(folder: Path, catalogue: Catalogue) -> MultiChannelRetriever:
-    """Load what ``retrieval.fit.write_retriever`` wrote.
+def load_retriever(folder: Path, catalogue: Catalogue, observe: Observe | None = None) -> MultiChannelRetriever:
+    """Load what ``retrieval.fit.write_retriever`` wrote; ``observe`` is told how each vector search was planned.
 
     Raises:
         ReleaseDamaged: embeddings or neighbours are not one line for each item of the catalogue, or the
@@ -37,7 +38,7 @@ def load_retriever(folder: Path, catalogue: Catalogue) -> MultiChannelRetriever:
         popular=np.load(home / "popular.npy"),
     )
     settings = msgspec.json.decode((home / "settings.json").read_bytes(), type=RetrievalSettings)
-    retriever = MultiChannelRetriever(UserTower.load(folder / "encoder"), channels, settings)
+    retriever = MultiChannelRetriever(UserTower.load(folder / "encoder"), channels, settings, observe)
     if len(catalogue):
         _warm(retriever, len(catalogue))
     return retriever

@@ -17,7 +17,7 @@ from retrieval.item_to_item import Matrix
 from retrieval.kernels import EMBEDDING, LAST_SIMILARITY, SCORE_NAMES, gather
 from retrieval.masks import apply_masks
 from retrieval.merge import Merged
-from retrieval.search import FilteredIndex
+from retrieval.search import FilteredIndex, Observe
 from retrieval.tables import Limits, Scratch, Tables
 
 __all__ = ["SCORE_NAMES", "Channels", "MultiChannelRetriever", "RetrievalSettings", "UserTower"]
@@ -58,11 +58,18 @@ class Channels:
 class MultiChannelRetriever:
     """A ``Retriever``. Safe to call from several threads."""
 
-    def __init__(self, tower: UserTower, channels: Channels, settings: RetrievalSettings) -> None:
+    def __init__(
+        self,
+        tower: UserTower,
+        channels: Channels,
+        settings: RetrievalSettings,
+        observe: Observe | None = None,
+    ) -> None:
+        """Lay the tables out; ``observe`` is told how each vector search was planned."""
         self._tower = tower
         self._embeddings = channels.item_embeddings
         self._settings = settings
-        self._search = FilteredIndex(channels.index, channels.item_embeddings)
+        self._search = FilteredIndex(channels.index, channels.item_embeddings, observe=observe)
         self._tables = Tables(
             covisitation=Matrix.of(channels.covisitation),
             item_linear=Matrix.of(channels.item_linear),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import urllib.request
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,21 @@ def test_trained_release_answers_each_user_personally(shop: Any, serve: Any) -> 
     anonymous = served.get("/v1/recommendations/home")[1]
     assert anonymous["meta"]["served_from"] == "trending"
     assert {len(ids(answer)) for answer in [*answers, anonymous]} == {12}
+
+
+def test_vector_searches_are_counted_by_how_they_were_planned(shop: Any, serve: Any) -> None:
+    """Each personal answer adds one search to the metric, under the path that its filter led to."""
+    served = serve().start()
+
+    def searches() -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("endcap_vector_searches_total{path="))
+
+    before = searches()
+    for user in shop.users[:3]:
+        served.get(f"/v1/recommendations/home?user_id={user}")
+    assert searches() - before == 3
 
 
 def test_new_item_has_similar_ones_and_bought_together_are_true_complements(shop: Any, serve: Any, endcap: Any) -> None:
